@@ -1,0 +1,136 @@
+//! Following a feed as it grows: woken by notifications, polling in case one is lost.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, stream};
+use sqlx::PgPool;
+use sqlx::postgres::PgListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Cursor, Error, Fact, Topic, log};
+
+/// The longest a fact waits when its notification was lost.
+const POLL: Duration = Duration::from_secs(1);
+/// The first wait when facts are withheld by a transaction that will usually end at once; doubled up to [`POLL`].
+const IMPATIENT: Duration = Duration::from_millis(5);
+/// How many facts a follower holds in memory.
+const BUFFER: u16 = 256;
+/// Counts what concerns every topic, such as having been deaf for a while. No topic has this name.
+const ALL: &str = "";
+
+/// A service's own feed, for its `Watch…` methods. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    pool: PgPool,
+    rings: Arc<watch::Sender<BTreeMap<String, u64>>>,
+}
+
+impl Feed {
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool, rings: Arc::default() }
+    }
+
+    /// Wakes every follower in this process when facts are appended, over one connection taken from the pool, until
+    /// shutdown. Run it once as a task of the service; without it followers only poll.
+    pub async fn listen(self, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            let Some(heard) = shutdown.run_until_cancelled(self.hear()).await else { return };
+            let Err(error) = heard;
+            tracing::warn!(%error, "lost the connection that listens for facts; polling meanwhile");
+            shutdown.run_until_cancelled(tokio::time::sleep(POLL)).await;
+        }
+    }
+
+    /// The facts after a cursor, of one workspace or of all, then new ones as they commit. Reads only as fast as the
+    /// stream is polled, ends on shutdown, and ends after an error: the watcher comes back with its last cursor.
+    pub fn follow(
+        &self,
+        topic: Topic,
+        workspace_id: Option<String>,
+        after: Cursor,
+        shutdown: CancellationToken,
+    ) -> impl Stream<Item = Result<Fact, Error>> + Send + 'static {
+        let follower = Follower {
+            rings: self.rings.subscribe(),
+            feed: self.clone(),
+            topic,
+            workspace_id,
+            next: after,
+            buffer: VecDeque::new(),
+        };
+        stream::try_unfold(follower, move |mut follower| {
+            let shutdown = shutdown.clone();
+            async move {
+                let fact = shutdown.run_until_cancelled(follower.fact()).await.transpose()?;
+                Ok(fact.map(|fact| (fact, follower)))
+            }
+        })
+    }
+
+    async fn hear(&self) -> Result<std::convert::Infallible, sqlx::Error> {
+        let mut listener = PgListener::connect_with(&self.pool).await?;
+        listener.listen("facts").await?;
+        self.ring(ALL);
+        loop {
+            match listener.try_recv().await? {
+                Some(notification) => self.ring(notification.payload()),
+                None => self.ring(ALL),
+            }
+        }
+    }
+
+    fn ring(&self, topic: &str) {
+        self.rings.send_modify(|rings| *rings.entry(topic.to_owned()).or_default() += 1);
+    }
+}
+
+struct Follower {
+    feed: Feed,
+    rings: watch::Receiver<BTreeMap<String, u64>>,
+    topic: Topic,
+    workspace_id: Option<String>,
+    next: Cursor,
+    buffer: VecDeque<Fact>,
+}
+
+impl Follower {
+    async fn fact(&mut self) -> Result<Fact, Error> {
+        let mut patience = IMPATIENT;
+        loop {
+            if let Some(fact) = self.buffer.pop_front() {
+                return Ok(fact);
+            }
+            // Counted before reading, so that a fact committed during the read is not slept through.
+            let rung = count(&self.rings.borrow_and_update(), self.topic);
+            let withheld = self.refill().await?;
+            if self.buffer.is_empty() {
+                let pause = if withheld { patience } else { POLL };
+                patience = (patience * 2).min(POLL);
+                self.wait(rung, pause).await;
+            }
+        }
+    }
+
+    async fn refill(&mut self) -> Result<bool, Error> {
+        let mut conn = self.feed.pool.acquire().await?;
+        let workspace_id = self.workspace_id.as_deref();
+        let page = log::read(&mut conn, self.topic, workspace_id, self.next, BUFFER).await?;
+        self.next = page.next;
+        self.buffer.extend(page.facts);
+        Ok(page.withheld)
+    }
+
+    async fn wait(&mut self, rung: u64, pause: Duration) {
+        let topic = self.topic;
+        let again = self.rings.wait_for(|rings| count(rings, topic) != rung);
+        // Running out of time is polling. The sender cannot go away, for `feed` holds it.
+        let _ = tokio::time::timeout(pause, again).await;
+    }
+}
+
+fn count(rings: &BTreeMap<String, u64>, topic: Topic) -> u64 {
+    [topic.name(), ALL].into_iter().filter_map(|name| rings.get(name)).sum()
+}
