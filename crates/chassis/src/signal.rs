@@ -1,0 +1,26 @@
+//! When the process was asked to stop.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// A token that is cancelled by SIGTERM (Kubernetes) or SIGINT (a person at a terminal).
+///
+/// # Panics
+///
+/// Outside a tokio runtime.
+#[expect(clippy::disallowed_methods, reason = "it outlives every `Tasks`, and nothing waits for it")]
+pub fn terminated() -> anyhow::Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let terminated = CancellationToken::new();
+    let told = terminated.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told to stop");
+        told.cancel();
+    });
+    Ok(terminated)
+}
