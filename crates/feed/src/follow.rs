@@ -1,6 +1,6 @@
 //! Following a feed as it grows: woken by notifications, polling in case one is lost.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,16 +8,20 @@ use futures::{Stream, stream};
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Cursor, Error, Fact, Topic, log};
+use crate::{Cursor, Error, Page, Topic, log};
 
 /// The longest a fact waits when its notification was lost.
 const POLL: Duration = Duration::from_secs(1);
 /// The first wait when facts are withheld by a transaction that will usually end at once; doubled up to [`POLL`].
 const IMPATIENT: Duration = Duration::from_millis(5);
-/// How many facts a follower holds in memory.
-const BUFFER: u16 = 256;
+/// The most facts of a page, which is all that a follower holds in memory.
+const LIMIT: u16 = 500;
+/// How long a filter may leave out everything before the watcher is told how far it has come all the same, so that its
+/// cursor does not grow older than the facts.
+const PROGRESS: Duration = Duration::from_secs(10);
 /// Counts what concerns every topic, such as having been deaf for a while. No topic has this name.
 const ALL: &str = "";
 
@@ -44,28 +48,30 @@ impl Feed {
         }
     }
 
-    /// The facts after a cursor, of one workspace or of all, then new ones as they commit. Reads only as fast as the
-    /// stream is polled, ends on shutdown, and ends after an error: the watcher comes back with its last cursor.
+    /// The facts after a cursor, of one workspace or of all, then new ones as they commit, up to 500 at a time. A page
+    /// may be empty: it then tells how far the feed was read without finding any. Reads only as fast as the stream is
+    /// polled, ends on shutdown, and ends after an error: the watcher comes back with its last cursor.
     pub fn follow(
         &self,
         topic: Topic,
         workspace_id: Option<String>,
         after: Cursor,
         shutdown: CancellationToken,
-    ) -> impl Stream<Item = Result<Fact, Error>> + Send + 'static {
+    ) -> impl Stream<Item = Result<Page, Error>> + Send + 'static {
         let follower = Follower {
             rings: self.rings.subscribe(),
             feed: self.clone(),
             topic,
             workspace_id,
+            told: after,
+            told_time: Instant::now(),
             next: after,
-            buffer: VecDeque::new(),
         };
         stream::try_unfold(follower, move |mut follower| {
             let shutdown = shutdown.clone();
             async move {
-                let fact = shutdown.run_until_cancelled(follower.fact()).await.transpose()?;
-                Ok(fact.map(|fact| (fact, follower)))
+                let page = shutdown.run_until_cancelled(follower.page()).await.transpose()?;
+                Ok(page.map(|page| (page, follower)))
             }
         })
     }
@@ -92,35 +98,34 @@ struct Follower {
     rings: watch::Receiver<BTreeMap<String, u64>>,
     topic: Topic,
     workspace_id: Option<String>,
+    told: Cursor,
+    told_time: Instant,
     next: Cursor,
-    buffer: VecDeque<Fact>,
 }
 
 impl Follower {
-    async fn fact(&mut self) -> Result<Fact, Error> {
+    async fn page(&mut self) -> Result<Page, Error> {
         let mut patience = IMPATIENT;
         loop {
-            if let Some(fact) = self.buffer.pop_front() {
-                return Ok(fact);
-            }
             // Counted before reading, so that a fact committed during the read is not slept through.
             let rung = count(&self.rings.borrow_and_update(), self.topic);
-            let withheld = self.refill().await?;
-            if self.buffer.is_empty() {
-                let pause = if withheld { patience } else { POLL };
-                patience = (patience * 2).min(POLL);
-                self.wait(rung, pause).await;
+            let page = self.read().await?;
+            self.next = page.next;
+            let is_due = self.next != self.told && self.told_time.elapsed() >= PROGRESS;
+            if is_due || !page.facts.is_empty() {
+                self.told = self.next;
+                self.told_time = Instant::now();
+                return Ok(page);
             }
+            self.wait(rung, if page.withheld { patience } else { POLL }).await;
+            patience = (patience * 2).min(POLL);
         }
     }
 
-    async fn refill(&mut self) -> Result<bool, Error> {
+    async fn read(&self) -> Result<Page, Error> {
         let mut conn = self.feed.pool.acquire().await?;
         let workspace_id = self.workspace_id.as_deref();
-        let page = log::read(&mut conn, self.topic, workspace_id, self.next, BUFFER).await?;
-        self.next = page.next;
-        self.buffer.extend(page.facts);
-        Ok(page.withheld)
+        log::read(&mut conn, self.topic, workspace_id, self.next, LIMIT).await
     }
 
     async fn wait(&mut self, rung: u64, pause: Duration) {

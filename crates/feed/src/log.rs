@@ -38,7 +38,7 @@ pub struct Page {
     /// Where to read on. It passes over facts that the workspace filter left out, so it may move with no facts.
     pub next: Cursor,
     /// Whether committed facts wait for an older transaction to end, so that reading again soon is worth it.
-    pub withheld: bool,
+    pub(crate) withheld: bool,
 }
 
 impl Topic {
