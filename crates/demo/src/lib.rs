@@ -1,0 +1,61 @@
+//! The main job, done from outside: a campaign from a contact list to its report, through the public
+//! surface of the five services and a real SMTP server.
+//!
+//! [`World`] says who the people are; [`run`] imports them, builds and sends the campaign, lets them
+//! react to the messages that arrived, and compares the report with what they really did.
+
+mod campaign;
+mod check;
+mod figures;
+mod outcome;
+mod print;
+mod replay;
+mod setup;
+mod surface;
+mod world;
+
+use std::time::Instant;
+
+use cursus_testkit::sink::Sink;
+
+pub use figures::Figures;
+pub use outcome::Outcome;
+pub use print::report;
+pub use surface::{Surface, Tokens};
+pub use world::World;
+
+/// The workspace that everything happens in.
+pub const WORKSPACE: &str = "demo";
+
+/// Where the demo tells what it does: the beginning of a step, a fact seen, or progress within a step.
+pub trait Narrator: Send + Sync {
+    /// A step begins.
+    fn step(&self, text: &str);
+    /// Something was seen.
+    fn fact(&self, text: &str);
+    /// A step goes on.
+    fn progress(&self, text: &str);
+}
+
+/// Does the main job and returns what came out of it.
+///
+/// # Errors
+///
+/// When a step is refused, when the campaign does not complete, or when the report, the ledger and
+/// the mail that arrived do not agree.
+pub async fn run(
+    world: &World,
+    surface: &Surface,
+    sink: &Sink,
+    narrator: &dyn Narrator,
+) -> anyhow::Result<Outcome> {
+    let started = Instant::now();
+    let mut figures = Figures::default();
+    setup::fill(world, surface, narrator, &mut figures).await?;
+    campaign::prepare(world, surface, narrator, &mut figures).await?;
+    campaign::approve(surface, narrator).await?;
+    let behaviour = replay::follow(world, surface, sink, narrator, &mut figures).await?;
+    let outcome = check::outcome(world, surface, sink, &behaviour, narrator).await?;
+    figures.wall = started.elapsed();
+    Ok(Outcome { figures, ..outcome })
+}
