@@ -1,0 +1,90 @@
+//! Who may call a test cluster: five services and four people, with fresh tokens.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    fs::{self, File},
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::Service;
+use crate::directory::Directory;
+
+/// The subject with role admin.
+pub const ADMIN: &str = "barbara@example.com";
+/// The subject with role approver.
+pub const APPROVER: &str = "grace@example.com";
+/// The subject with role editor.
+pub const EDITOR: &str = "ada@example.com";
+/// The subject with role viewer.
+pub const VIEWER: &str = "edith@example.com";
+
+const PEOPLE: [(&str, &str); 4] =
+    [(ADMIN, "admin"), (APPROVER, "approver"), (EDITOR, "editor"), (VIEWER, "viewer")];
+const SECRET_BYTES: usize = 24;
+
+#[derive(Debug)]
+pub(super) struct Identities {
+    file: PathBuf,
+    token_files: BTreeMap<Service, PathBuf>,
+    tokens: BTreeMap<String, String>,
+}
+
+impl Identities {
+    /// Writes the identities file, and each service's token into a file of its own.
+    pub(super) fn write(directory: &Directory, workspace: &str) -> anyhow::Result<Self> {
+        let mut tokens = BTreeMap::new();
+        let mut entries = Vec::new();
+        for (subject, role) in PEOPLE {
+            let token = fresh_token()?;
+            entries.push(entry(subject, &token, role, workspace));
+            tokens.insert(subject.to_owned(), token);
+        }
+        let mut token_files = BTreeMap::new();
+        for service in Service::ALL {
+            let token = fresh_token()?;
+            let file = directory.join(format!("{service}.token"));
+            fs::write(&file, &token)?;
+            token_files.insert(service, file);
+            entries.push(entry(service.name(), &token, "service", "*"));
+            tokens.insert(service.name().to_owned(), token);
+        }
+        let file = directory.join("identities.json");
+        fs::write(&file, Value::from(entries).to_string())?;
+        Ok(Self { file, token_files, tokens })
+    }
+
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    pub(super) fn token_file(&self, service: Service) -> &Path {
+        &self.token_files[&service]
+    }
+
+    pub(super) fn token(&self, subject: &str) -> Option<&str> {
+        self.tokens.get(subject).map(String::as_str)
+    }
+}
+
+fn entry(subject: &str, token: &str, role: &str, workspace: &str) -> Value {
+    let hash = hex(&Sha256::digest(token));
+    json!({ "subject": subject, "token_sha256": hash, "roles": [role], "workspaces": [workspace] })
+}
+
+fn fresh_token() -> anyhow::Result<String> {
+    let mut secret = [0; SECRET_BYTES];
+    File::open("/dev/urandom")?.read_exact(&mut secret)?;
+    Ok(hex(&secret))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string takes every write");
+        text
+    })
+}

@@ -1,0 +1,10 @@
+//! `bench`: the engines' benchmarks.
+
+use crate::{
+    command::{cargo, run},
+    workspace::Workspace,
+};
+
+pub(crate) async fn all(workspace: &Workspace, extra: &[String]) -> anyhow::Result<()> {
+    run(cargo(workspace).args(["bench", "--workspace", "--benches"]).args(extra)).await
+}

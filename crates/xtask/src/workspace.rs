@@ -1,0 +1,53 @@
+//! Where we are: the checkout, its target directory, and the cargo that runs us.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use tokio::process::Command;
+
+use crate::command;
+
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    cargo: OsString,
+    layout: Layout,
+}
+
+#[derive(Debug, Deserialize)]
+struct Layout {
+    workspace_root: PathBuf,
+    target_directory: PathBuf,
+}
+
+impl Workspace {
+    /// Asks cargo, so that `CARGO_TARGET_DIR` and configuration files count.
+    pub(crate) async fn find() -> anyhow::Result<Self> {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut metadata = Command::new(&cargo);
+        metadata.args(["metadata", "--format-version=1", "--no-deps", "--offline"]);
+        let layout = serde_json::from_str(&command::read(&mut metadata).await?)?;
+        Ok(Self { cargo, layout })
+    }
+
+    pub(crate) fn cargo(&self) -> &OsString {
+        &self.cargo
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.layout.workspace_root
+    }
+
+    /// Where the services' programs are after a build.
+    pub(crate) fn programs(&self) -> PathBuf {
+        self.layout.target_directory.join("debug")
+    }
+
+    /// Where tools that we install for ourselves go.
+    pub(crate) fn tools(&self) -> PathBuf {
+        self.layout.target_directory.join("tools")
+    }
+}
