@@ -3,6 +3,25 @@
 //! A `…Id` is the last part of a name, a `…Name` the whole: `workspaces/acme/segments/vip` parses to
 //! a [`SegmentName`] that holds a [`WorkspaceId`] and a [`SegmentId`].
 
+/// Lets what has `Display` and `FromStr` be kept as text.
+macro_rules! text {
+    ($type:ident) => {
+        impl TryFrom<String> for $type {
+            type Error = crate::ParseError;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(id: $type) -> Self {
+                id.to_string()
+            }
+        }
+    };
+}
+
 mod name;
 
 use std::fmt;
@@ -53,8 +72,13 @@ fn is_id(text: &str, limit: usize) -> bool {
 macro_rules! id {
     ($(#[$doc:meta])* $id:ident, $what:literal, $limit:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(
+            Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+        )]
+        #[serde(try_from = "String", into = "String")]
         pub struct $id(String);
+
+        text!($id);
 
         impl AsRef<str> for $id {
             fn as_ref(&self) -> &str {
@@ -85,13 +109,18 @@ macro_rules! id {
         id!($(#[$doc])* $id, $what, $limit);
 
         #[doc = concat!("`workspaces/{workspace}/", $collection, "/{", $what, "}`")]
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(
+            Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+        )]
+        #[serde(try_from = "String", into = "String")]
         pub struct $name {
             /// The tenant.
             pub workspace: WorkspaceId,
             /// The last part.
             pub id: $id,
         }
+
+        text!($name);
 
         impl $name {
             /// Names a resource of a workspace.

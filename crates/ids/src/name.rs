@@ -23,13 +23,18 @@ pub fn parse_parent(text: &str) -> Result<WorkspaceId, ParseError> {
 }
 
 /// `workspaces/{workspace}/templates/{template}/versions/{number}`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(try_from = "String", into = "String")]
 pub struct TemplateVersionName {
     /// Of which template.
     pub template: TemplateName,
     /// Counted from 1.
     pub number: u32,
 }
+
+text!(TemplateVersionName);
 
 impl fmt::Display for TemplateVersionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -55,13 +60,18 @@ impl FromStr for TemplateVersionName {
 }
 
 /// `workspaces/{workspace}/broadcasts/{broadcast}/messages/{message}`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(try_from = "String", into = "String")]
 pub struct MessageName {
     /// Of which broadcast.
     pub broadcast: BroadcastName,
     /// The last part.
     pub id: MessageId,
 }
+
+text!(MessageName);
 
 impl fmt::Display for MessageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
