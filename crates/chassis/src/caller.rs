@@ -17,7 +17,6 @@ impl Caller {
     ///
     /// Every role may do what a viewer can; admins and services may do what an editor can; what
     /// asks for an approver, an admin or a service is for exactly those.
-    #[expect(clippy::result_large_err, reason = "it is what handlers return")]
     pub fn admit<T>(request: Request<T>, role: Role) -> Result<(Self, T), Status> {
         let Some(identity) = request.extensions().get::<Arc<Identity>>() else {
             // Only a server built without the chassis can get here.
@@ -33,7 +32,6 @@ impl Caller {
     }
 
     /// Refuses a workspace that is not among the caller's.
-    #[expect(clippy::result_large_err, reason = "it is what handlers return")]
     pub fn enter(&self, workspace: impl AsRef<str>) -> Result<(), Status> {
         let workspace = workspace.as_ref();
         if self.0.may_enter(workspace) {

@@ -17,7 +17,7 @@ use crate::tasks::Tasks;
 /// How long a request waits for a connection before it fails.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Connections are renewed, so that a failed-over database is found.
-const CONNECTION_AGE: Duration = Duration::from_secs(1800);
+const CONNECTION_AGE: Duration = Duration::from_mins(30);
 /// How long one attempt to connect, or one ping, may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_EVERY: Duration = Duration::from_millis(250);

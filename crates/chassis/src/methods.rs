@@ -73,7 +73,10 @@ mod tests {
     fn streams_are_told_from_unary_methods_and_strangers_share_one_name() {
         let methods = Methods::described_by(tonic_health::pb::FILE_DESCRIPTOR_SET).unwrap();
         let check = methods.at("/grpc.health.v1.Health/Check");
-        assert_eq!((check.service.as_str(), check.name.as_str()), ("grpc.health.v1.Health", "Check"));
+        assert_eq!(
+            (check.service.as_str(), check.name.as_str()),
+            ("grpc.health.v1.Health", "Check")
+        );
         assert!(!check.streaming);
         assert!(methods.at("/grpc.health.v1.Health/Watch").streaming);
         assert_eq!(methods.at("/made.up/Name").name, "unknown");

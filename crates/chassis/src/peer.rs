@@ -111,7 +111,10 @@ impl Peer {
 
 impl Shared {
     /// One attempt, on the next connection.
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, tonic::transport::Error> {
+    async fn send(
+        &self,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, tonic::transport::Error> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let mut channel = self.channels[turn % self.channels.len()].clone();
         channel.ready().await?.call(request).await
@@ -194,6 +197,6 @@ fn span(method: &Method) -> Span {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Shared").field("call_timeout", &self.call_timeout).finish()
+        formatter.debug_struct("Shared").finish_non_exhaustive()
     }
 }

@@ -51,15 +51,9 @@ impl Readiness {
         self.0.send_modify(|state| state.serving = false);
     }
 
-    /// Calls `follow` with the readiness now, and with each new one.
-    pub(crate) async fn follow(&self, follow: impl AsyncFn(bool)) {
-        let mut changes = self.0.subscribe();
-        loop {
-            follow(self.is_ready()).await;
-            if changes.changed().await.is_err() {
-                return;
-            }
-        }
+    /// Told whenever [`Readiness::is_ready`] may say something new.
+    pub(crate) fn changes(&self) -> watch::Receiver<impl Send + Sync + use<>> {
+        self.0.subscribe()
     }
 }
 

@@ -60,6 +60,7 @@ pub(crate) fn answer(status: &Status) -> Response {
 }
 
 /// What the client of a handler that panicked is told; the panic itself goes to the log.
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
 pub(crate) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let said = crate::tasks::said(&*panic);
     tracing::error!(panic = said, "a handler panicked");

@@ -35,7 +35,7 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Clients connect anew after this long, so that replicas that join get their share. Calls and
 /// streams under way are not cut.
-const CONNECTION_AGE: Duration = Duration::from_secs(600);
+const CONNECTION_AGE: Duration = Duration::from_mins(10);
 /// Streams on one connection; every `Watch…` of a peer is one.
 const STREAMS_PER_CONNECTION: u32 = 1024;
 /// How long connections may take to say goodbye once no request is left, and requests to end once
@@ -49,6 +49,14 @@ pub struct Server {
     admin: TcpListener,
     config: ServeConfig,
     authenticator: Arc<Authenticator>,
+    readiness: Readiness,
+}
+
+/// The gRPC health service, kept true to the replica's readiness.
+#[derive(Clone)]
+struct Health {
+    reporter: HealthReporter,
+    names: Vec<String>,
     readiness: Readiness,
 }
 
@@ -142,28 +150,49 @@ impl Server {
             );
         let serving = async { serving.await.context("the server failed") };
 
-        let names: Vec<&str> = service_names.iter().copied().chain([""]).collect();
+        let names = service_names.iter().copied().chain([""]).map(str::to_owned).collect();
+        let health = Health { reporter, names, readiness: readiness.clone() };
         readiness.start();
         tracing::info!(services = ?service_names, "serving");
         tokio::select! {
-            outcome = drain.serve(serving, &tasks, &readiness, (&reporter, &names)) => outcome,
-            outcome = admin::serve(admin, readiness.clone()) => {
+            outcome = drain.serve(serving, tasks, health.clone()) => outcome,
+            outcome = admin::serve(admin, readiness) => {
                 Err(outcome.err().map_or_else(|| anyhow!("the admin port closed"), Into::into))
             }
-            () = readiness.follow(async |ready| announce(&reporter, &names, ready).await) => {
-                Err(anyhow!("readiness was dropped while it was in use"))
+            () = health.follow() => Err(anyhow!("readiness was dropped while it was in use")),
+        }
+    }
+}
+
+impl Health {
+    async fn follow(self) {
+        let mut changes = self.readiness.changes();
+        loop {
+            self.announce().await;
+            if changes.changed().await.is_err() {
+                return;
             }
+        }
+    }
+
+    async fn announce(&self) {
+        for name in &self.names {
+            let status = if self.readiness.is_ready() {
+                ServingStatus::Serving
+            } else {
+                ServingStatus::NotServing
+            };
+            self.reporter.set_service_status(name, status).await;
         }
     }
 }
 
 impl Drain {
     async fn serve(
-        &self,
+        self,
         serving: impl Future<Output = anyhow::Result<()>>,
-        tasks: &Tasks,
-        readiness: &Readiness,
-        (reporter, names): (&HealthReporter, &[&str]),
+        tasks: Tasks,
+        health: Health,
     ) -> anyhow::Result<()> {
         let mut serving = pin!(serving);
         tokio::select! {
@@ -173,8 +202,8 @@ impl Drain {
             () = tasks.shutdown().cancelled_owned() => {}
         }
         tracing::info!("stopping");
-        readiness.stop();
-        announce(reporter, names, false).await;
+        health.readiness.stop();
+        health.announce().await;
         self.closing.cancel();
 
         let mut drained = pin!(async { tokio::join!(self.drained(serving), tasks.wait()) });
@@ -199,8 +228,14 @@ impl Drain {
     ) -> anyhow::Result<()> {
         self.in_flight.close();
         let answered = async {
-            self.in_flight.wait().await;
-            tokio::time::sleep(GOODBYE).await;
+            // A client may ask once more before it has heard that it should not.
+            loop {
+                self.in_flight.wait().await;
+                tokio::time::sleep(GOODBYE).await;
+                if self.in_flight.is_empty() {
+                    break;
+                }
+            }
         };
         tokio::select! {
             outcome = serving => outcome,
@@ -255,11 +290,4 @@ fn opened<H: tonic_health::pb::health_server::Health>(
     // Unknown paths belong to the guarded routes.
     let router = open.into_axum_router().reset_fallback();
     Ok(router.layer(from_fn_with_state(closing.clone(), deadline::until_closing)))
-}
-
-async fn announce(reporter: &HealthReporter, names: &[&str], ready: bool) {
-    let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-    for name in names {
-        reporter.set_service_status(*name, status).await;
-    }
 }

@@ -8,7 +8,10 @@ use tokio_util::sync::CancellationToken;
 /// # Panics
 ///
 /// Outside a tokio runtime.
-#[expect(clippy::disallowed_methods, reason = "it outlives every `Tasks`, and nothing waits for it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it outlives every `Tasks`, and nothing waits for it"
+)]
 pub fn terminated() -> anyhow::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
