@@ -139,3 +139,33 @@ impl Follower {
 fn count(rings: &BTreeMap<String, u64>, topic: Topic) -> u64 {
     [topic.name(), ALL].into_iter().filter_map(|name| rings.get(name)).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Entry, append};
+
+    #[sqlx::test(migrations = false)]
+    async fn a_commit_rings_for_its_topic_only(pool: PgPool) {
+        sqlx::raw_sql(include_str!("../schema/facts.sql")).execute(&pool).await.unwrap();
+        let feed = Feed::new(pool.clone());
+        let mut rings = feed.rings.subscribe();
+        let shutdown = CancellationToken::new();
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(feed.clone().listen(shutdown.clone()));
+        rings.wait_for(|rings| rings.contains_key(ALL)).await.unwrap();
+
+        let entry = Entry { workspace_id: "acme".into(), kind: "happened", payload: vec![] };
+        let mut tx = pool.begin().await.unwrap();
+        for _ in 0..3 {
+            append(&mut tx, Topic::new("outcomes"), &[entry.clone(), entry.clone()]).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+
+        let rings = rings.wait_for(|rings| count(rings, Topic::new("outcomes")) > 1).await.unwrap();
+        assert_eq!(*rings, BTreeMap::from([(ALL.to_owned(), 1), ("outcomes".to_owned(), 1)]));
+        drop(rings);
+        shutdown.cancel();
+        tasks.join_all().await;
+    }
+}

@@ -159,3 +159,6 @@ fn parse(request_id: &str) -> Result<Uuid, Error> {
     }
     Ok(id)
 }
+
+#[cfg(test)]
+mod tests;
