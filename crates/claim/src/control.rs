@@ -17,8 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) enum Error {
     #[error("postgres did not answer in time")]
     Silent(#[from] tokio::time::error::Elapsed),
-    #[error("this replica's presence is not seen")]
-    Unseen,
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
@@ -33,7 +31,8 @@ pub(crate) struct Control {
 
 /// Who holds what, at one moment.
 pub(crate) struct View {
-    pub(crate) standing: Standing,
+    /// None once this replica has left.
+    pub(crate) standing: Option<Standing>,
     holders: BTreeMap<i32, i32>,
 }
 
@@ -81,9 +80,10 @@ impl Control {
         .fetch_all(&mut self.conn);
         let locks: Vec<(i32, i32, i32)> = tokio::time::timeout(PATIENCE, looking).await??;
         let of = |class| locks.iter().filter(move |lock| lock.0 == class);
-        let rank = of(self.presence).position(|lock| lock.2 == self.backend).ok_or(Error::Unseen)?;
+        let replicas = of(self.presence).count();
+        let rank = of(self.presence).position(|lock| lock.2 == self.backend);
         Ok(View {
-            standing: Standing { rank, replicas: of(self.presence).count() },
+            standing: rank.map(|rank| Standing { rank, replicas }),
             holders: of(self.partition).map(|&(_, index, backend)| (index, backend)).collect(),
         })
     }

@@ -8,6 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::control::{self, Control, Error, View};
+use crate::share::Standing;
 use crate::{Claim, Claims, Partition};
 
 /// How often a replica looks around: how soon it notices a loss, a free partition, or that others came or went.
@@ -62,6 +63,7 @@ struct Replica<'a> {
 
 struct Held {
     backend: i32,
+    since: Instant,
     yielding: CancellationToken,
     task: AbortHandle,
 }
@@ -93,11 +95,13 @@ impl<'a> Replica<'a> {
                     self.control.leave().await?;
                 }
                 Some(ended) = self.works.join_next_with_id() => self.ended(ended),
-                _ = rounds.tick(), if !leaving => {
+                _ = rounds.tick() => {
                     let view = self.control.look().await?;
                     self.drop_lost(&view);
-                    self.give_up_surplus(&view);
-                    self.claim_missing(&view, work).await;
+                    if let Some(standing) = view.standing {
+                        self.give_up_surplus(standing);
+                        self.claim_missing(standing, &view, work).await;
+                    }
                 }
             }
         }
@@ -113,21 +117,19 @@ impl<'a> Replica<'a> {
         }
     }
 
-    fn give_up_surplus(&self, view: &View) {
-        let share = view.standing.share(self.claims.partitions);
-        for held in self.kept().skip(share) {
+    fn give_up_surplus(&self, standing: Standing) {
+        for held in self.kept().skip(standing.share(self.claims.partitions)) {
             held.yielding.cancel();
         }
     }
 
-    async fn claim_missing<Work, Done>(&mut self, view: &View, work: &Work)
+    async fn claim_missing<Work, Done>(&mut self, standing: Standing, view: &View, work: &Work)
     where
         Work: Fn(Claim) -> Done,
         Done: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
-        let share = view.standing.share(self.claims.partitions);
-        let free: Vec<_> = view
-            .standing
+        let share = standing.share(self.claims.partitions);
+        let free: Vec<_> = standing
             .preference(self.claims.partitions)
             .filter(|p| view.holder(*p).is_none() && !self.held.contains_key(p))
             .filter(|p| self.failed.get(p).is_none_or(|failed| failed.until <= Instant::now()))
@@ -153,7 +155,8 @@ impl<'a> Replica<'a> {
         let yielding = self.shutdown.child_token();
         let claim = Claim { partition, conn: session.conn, yielding: yielding.clone() };
         let task = self.works.spawn(work(claim));
-        self.held.insert(partition, Held { backend: session.backend, yielding, task });
+        let (backend, since) = (session.backend, Instant::now());
+        self.held.insert(partition, Held { backend, since, yielding, task });
     }
 
     fn ended(&mut self, ended: Result<(Id, anyhow::Result<()>), JoinError>) {
@@ -163,19 +166,16 @@ impl<'a> Replica<'a> {
             Err(error) if error.is_cancelled() => (error.id(), None),
             Err(error) => (error.id(), Some(error.to_string())),
         };
-        let of_task = |(_, held): &(&Partition, &Held)| held.task.id() == id;
-        let partition = *self.held.iter().find(of_task).expect("each task is of one partition").0;
-        self.held.remove(&partition);
-        match failure {
-            None => {
-                self.failed.remove(&partition);
-            }
-            Some(error) => {
-                self.warn(partition, &format!("the work of a partition failed: {error}"));
-                let times = self.failed.get(&partition).map_or(0, |failed| failed.times) + 1;
-                let until = Instant::now() + pause(times);
-                self.failed.insert(partition, Failed { times, until });
-            }
+        let mut of_task = self.held.extract_if(.., |_, held| held.task.id() == id);
+        let Some((partition, held)) = of_task.next() else { return };
+        drop(of_task);
+        let before = self.failed.remove(&partition);
+        if let Some(error) = failure {
+            self.warn(partition, &format!("the work of a partition failed: {error}"));
+            // What worked for long before it failed does not fail repeatedly.
+            let repeated = before.filter(|_| held.since.elapsed() < LONGEST_PAUSE);
+            let times = repeated.map_or(0, |failed| failed.times) + 1;
+            self.failed.insert(partition, Failed { times, until: Instant::now() + pause(times) });
         }
     }
 
