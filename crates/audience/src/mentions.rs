@@ -1,0 +1,63 @@
+//! What a plan reads, so that a loader fetches that and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::TimeDelta;
+
+use crate::schema::Kind;
+
+/// The attributes and events that plans read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mentions {
+    pub attributes: BTreeSet<Field>,
+    pub events: BTreeMap<String, EventMention>,
+}
+
+/// An attribute, or a property of an event, read as a kind of value: a value of another kind is as good as missing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Field {
+    pub name: String,
+    pub kind: Kind,
+}
+
+/// What is read of the events of one name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventMention {
+    pub properties: BTreeSet<Field>,
+    pub reach: Reach,
+}
+
+/// How far back events are read: those of the last while, or all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    Last(TimeDelta),
+    Ever,
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self::Last(TimeDelta::zero())
+    }
+}
+
+impl Mentions {
+    /// Adds what another plan reads.
+    pub fn merge(&mut self, other: &Self) {
+        self.attributes.extend(other.attributes.iter().cloned());
+        for (name, theirs) in &other.events {
+            let ours = self.events.entry(name.clone()).or_default();
+            ours.properties.extend(theirs.properties.iter().cloned());
+            ours.reach = ours.reach.max(theirs.reach);
+        }
+    }
+
+    /// Whether a block loaded for this answers whatever reads `other`.
+    pub fn covers(&self, other: &Self) -> bool {
+        other.attributes.is_subset(&self.attributes)
+            && other.events.iter().all(|(name, theirs)| {
+                self.events.get(name).is_some_and(|ours| {
+                    theirs.properties.is_subset(&ours.properties) && theirs.reach <= ours.reach
+                })
+            })
+    }
+}

@@ -1,0 +1,86 @@
+//! Evaluation of one contact, without touching the others: what a change of its data costs.
+
+use crate::behaviour::Question;
+use crate::block::{Block, loaded};
+use crate::node::{Leaf, Node};
+use crate::window::{NEVER, age_shifts};
+
+/// The evaluation of one plan for one contact at one moment.
+///
+/// It asks the same questions in the same order as [`Bulk`](crate::bulk::Bulk) asks about this contact, so both
+/// find the same answer and the same next moment.
+pub(crate) struct Single<'a> {
+    block: &'a Block,
+    slot: u16,
+    now: i64,
+    next: i64,
+}
+
+impl<'a> Single<'a> {
+    pub(crate) fn new(block: &'a Block, slot: u16, now: i64) -> Self {
+        Self { block, slot, now, next: NEVER }
+    }
+
+    /// The first moment at which an answer given so far may change by time alone.
+    pub(crate) fn next(&self) -> i64 {
+        self.next
+    }
+
+    /// Whether the node is true of the contact.
+    pub(crate) fn node(&mut self, node: &Node) -> bool {
+        match node {
+            Node::All(operands) => operands.iter().all(|operand| self.node(operand)),
+            Node::Any(operands) => operands.iter().any(|operand| self.node(operand)),
+            Node::Not(operand) => !self.node(operand),
+            Node::Leaf(leaf) => self.leaf(leaf),
+        }
+    }
+
+    fn leaf(&mut self, leaf: &Leaf) -> bool {
+        let (slot, index) = (self.slot, usize::from(self.slot));
+        let attributes = &self.block.attributes;
+        match leaf {
+            Leaf::Has(field) => self.block.present(field).contains(slot),
+            Leaf::Text { attribute, test } => {
+                let column = loaded(&attributes.texts, attribute);
+                column.present.contains(slot) && test.accepts(column.values.text(index))
+            }
+            Leaf::Number { attribute, test } => {
+                let column = loaded(&attributes.numbers, attribute);
+                column.present.contains(slot) && test.accepts(column.values[index])
+            }
+            Leaf::Flag { attribute, wanted } => {
+                let column = loaded(&attributes.flags, attribute);
+                column.present.contains(slot) && column.values.contains(slot) == *wanted
+            }
+            Leaf::Time { attribute, operator, time } => {
+                let column = loaded(&attributes.times, attribute);
+                column.present.contains(slot) && operator.holds(&column.values[index], time)
+            }
+            Leaf::Age { attribute, operator, offset } => {
+                let column = loaded(&attributes.times, attribute);
+                if !column.present.contains(slot) {
+                    return false;
+                }
+                let time = column.values[index];
+                let (first, second) = age_shifts(*operator, *offset);
+                for moment in [time + first, time + second] {
+                    if moment > self.now {
+                        self.next = self.next.min(moment);
+                    }
+                }
+                operator.holds(&time, &(self.now + offset))
+            }
+            Leaf::Contains { attribute, member } => {
+                let column = loaded(&attributes.sets, attribute);
+                let slots = column.values.get(member.as_str());
+                slots.is_some_and(|slots| slots.binary_search(&slot).is_ok())
+            }
+            Leaf::Behaviour(test) => {
+                let answer = Question::to_one(test, self.block).ask(slot, self.now);
+                self.next = self.next.min(answer.next);
+                answer.holds
+            }
+        }
+    }
+}
