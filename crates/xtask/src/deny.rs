@@ -14,8 +14,6 @@ use crate::{
     workspace::Workspace,
 };
 
-const REGISTRY: &str = "registry+";
-
 /// The part of `deny.toml` that we read ourselves.
 #[derive(Debug, Deserialize)]
 struct Policy {
@@ -40,18 +38,14 @@ struct Banned {
     reason: String,
 }
 
-#[derive(Debug, Deserialize)]
-struct Graph {
-    packages: Vec<Package>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Package {
-    name: String,
-    version: String,
-    license: Option<String>,
-    /// Absent for the packages of this workspace.
-    source: Option<String>,
+/// A package that is really compiled, as `cargo tree` shows it.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Package<'a> {
+    name: &'a str,
+    version: &'a str,
+    /// The folder of one of ours, the address of a repository; none for the registry.
+    source: Option<&'a str>,
+    licence: &'a str,
 }
 
 pub(crate) async fn check(workspace: &Workspace) -> anyhow::Result<()> {
@@ -60,36 +54,43 @@ pub(crate) async fn check(workspace: &Workspace) -> anyhow::Result<()> {
     }
     let policy = fs::read_to_string(workspace.root().join("deny.toml")).context("no deny.toml")?;
     let policy: Policy = toml::from_str(&policy)?;
-    let mut metadata = cargo(workspace);
-    let graph = read(metadata.args(["metadata", "--format-version=1", "--locked"])).await?;
-    let graph: Graph = serde_json::from_str(&graph)?;
+    // Not `cargo metadata`, which lists what optional features of dependencies would bring.
+    let mut tree = cargo(workspace);
+    tree.args(["tree", "--workspace", "--locked", "--edges=normal,build,dev"]);
+    let tree = read(tree.args(["--prefix=none", "--format={p}\t{l}\t"])).await?;
+    let packages: BTreeSet<Package<'_>> = tree.lines().filter_map(package).collect();
     let found: Vec<String> =
-        graph.packages.iter().flat_map(|package| objections(package, &policy)).collect();
+        packages.iter().flat_map(|package| objections(package, &policy)).collect();
     if !found.is_empty() {
         bail!("not allowed by deny.toml:\n{}", found.join("\n"));
     }
-    screen::say(format!(
-        "{} packages: licences, bans and sources are in order.",
-        graph.packages.len()
-    ));
+    let count = packages.len();
+    screen::say(format!("{count} packages: licences, bans and sources are in order."));
     Ok(())
 }
 
-fn objections(package: &Package, policy: &Policy) -> Vec<String> {
-    let (name, version) = (&package.name, &package.version);
+/// Reads `name v1.2.3 (source) (proc-macro)<tab>licence<tab>`; empty lines stand between trees.
+fn package(line: &str) -> Option<Package<'_>> {
+    let (package, licence) = line.split_once('\t')?;
+    let (licence, _repeated) = licence.split_once('\t')?;
+    let mut words = package.splitn(3, ' ');
+    let (name, version) = (words.next()?, words.next()?);
+    let notes = words.next().unwrap_or_default().trim_end_matches("(proc-macro)").trim();
+    let source = notes.strip_prefix('(').and_then(|notes| notes.strip_suffix(')'));
+    Some(Package { name, version, source, licence })
+}
+
+fn objections(package: &Package<'_>, policy: &Policy) -> Vec<String> {
+    let Package { name, version, source, licence } = package;
     let mut found = Vec::new();
     if let Some(banned) = policy.bans.deny.iter().find(|banned| banned.name == *name) {
         found.push(format!("{name} {version} is banned: {}", banned.reason));
     }
-    if package.source.as_deref().is_some_and(|source| !source.starts_with(REGISTRY)) {
+    if source.is_some_and(|source| !source.starts_with('/')) {
         found.push(format!("{name} {version} does not come from the registry"));
     }
-    match &package.license {
-        None => found.push(format!("{name} {version} states no licence")),
-        Some(licence) if !licence::is_allowed(licence, &policy.licenses.allow) => {
-            found.push(format!("{name} {version} has licence `{licence}`"));
-        }
-        Some(_) => {}
+    if !licence::is_allowed(licence, &policy.licenses.allow) {
+        found.push(format!("{name} {version} has licence `{licence}`"));
     }
     found
 }
@@ -98,35 +99,32 @@ fn objections(package: &Package, policy: &Policy) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn objections_to(package: serde_json::Value) -> Vec<String> {
+    fn objections_to(line: &str) -> Vec<String> {
         let policy = r#"
             [licenses]
             allow = ["MIT"]
             [bans]
             deny = [{ crate = "ring", reason = "one TLS provider" }]
         "#;
-        let package = serde_json::from_value(package).unwrap();
-        objections(&package, &toml::from_str(policy).unwrap())
+        objections(&package(line).unwrap(), &toml::from_str(policy).unwrap())
     }
 
     #[test]
-    fn a_package_of_ours_under_an_allowed_licence_passes() {
-        let ours = serde_json::json!({ "name": "a", "version": "1.0.0", "license": "MIT" });
-        assert_eq!(objections_to(ours), Vec::<String>::new());
+    fn packages_of_ours_and_of_the_registry_pass_under_an_allowed_licence() {
+        for line in ["a v1.0.0 (/ours/a)\tMIT\t", "b v2.0.0 (proc-macro)\tMIT\t (*)"] {
+            assert_eq!(objections_to(line), Vec::<String>::new());
+        }
     }
 
     #[test]
     fn a_banned_crate_from_a_fork_without_a_licence_is_refused_three_times() {
-        let package =
-            serde_json::json!({ "name": "ring", "version": "0.1.0", "source": "git+https://x" });
-        let found = objections_to(package);
+        let found = objections_to("ring v0.1.0 (https://host/ring#abc)\t\t");
         assert_eq!(found.len(), 3, "{found:?}");
-        assert_eq!(found[0], "ring 0.1.0 is banned: one TLS provider");
+        assert_eq!(found[0], "ring v0.1.0 is banned: one TLS provider");
     }
 
     #[test]
     fn a_licence_that_is_not_on_the_list_is_refused() {
-        let package = serde_json::json!({ "name": "b", "version": "2.0.0", "license": "AGPL-3.0" });
-        assert_eq!(objections_to(package), ["b 2.0.0 has licence `AGPL-3.0`"]);
+        assert_eq!(objections_to("b v2.0.0\tAGPL-3.0\t"), ["b v2.0.0 has licence `AGPL-3.0`"]);
     }
 }
