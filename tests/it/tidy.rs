@@ -30,7 +30,7 @@ impl Source {
         let is_part = |name: &&str| {
             module.strip_prefix(*name).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
         };
-        modules.iter().any(|name| is_part(&name))
+        modules.iter().any(|name| is_part(name))
     }
 
     /// Lines of code and comments, without the tests at the foot of the file.

@@ -195,7 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn dropping_a_process_ends_it() {
-        let (_directory, process) = shell("sleep 600");
+        let (_directory, process) = shell("exec sleep 600");
         let id = process.id();
         assert!(is_alive(id));
         drop(process);
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn a_process_dies_with_the_thread_that_started_it() {
         let thread = std::thread::spawn(|| {
-            let (directory, process) = shell("echo up; sleep 600");
+            let (directory, process) = shell("echo up; exec sleep 600");
             // The thread must be there until the kernel was asked to watch it.
             while !process.log_tail().contains("up") {
                 std::thread::yield_now();

@@ -6,5 +6,5 @@ use crate::{
 };
 
 pub(crate) async fn all(workspace: &Workspace, extra: &[String]) -> anyhow::Result<()> {
-    run(cargo(workspace).args(["bench", "--workspace", "--benches"]).args(extra)).await
+    run(cargo(workspace).args(["bench", "--workspace", "--bench=*"]).args(extra)).await
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod command;
+mod demo;
 mod deny;
 mod environment;
 mod fmt;
@@ -9,12 +10,13 @@ mod lint;
 mod prepare;
 mod proto;
 mod screen;
+mod stage;
 mod test;
 mod tools;
 mod up;
 mod workspace;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
@@ -37,6 +39,12 @@ enum Verb {
         /// Passed on to `cargo bench`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         extra: Vec<String>,
+    },
+    /// Run a campaign from import to report, and compare the report with what happened.
+    Demo {
+        /// A folder with real data sets, whose `hillstrom` is used; without it people are made up.
+        #[arg(long, env = "CURSUS_DATA")]
+        data: Option<PathBuf>,
     },
     /// Check licences, banned crates and sources against `deny.toml`.
     Deny,
@@ -89,6 +97,7 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
     let workspace = Workspace::find().await?;
     match verb {
         Verb::Bench { extra } => bench::all(&workspace, &extra).await,
+        Verb::Demo { data } => demo::run(&workspace, data).await,
         Verb::Deny => deny::check(&workspace).await,
         Verb::Fmt { check: true } => fmt::check(&workspace).await,
         Verb::Fmt { check: false } => fmt::format(&workspace).await,

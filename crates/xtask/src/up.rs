@@ -1,43 +1,25 @@
 //! `up`: the five services with everything they need, for trying things out.
 
-use std::future::pending;
+use std::time::Duration;
 
-use cursus_testkit::{
-    cluster::{ADMIN, APPROVER, Blueprint, Cluster, EDITOR, Service, VIEWER},
-    servers::Durability,
-    sink::Sink,
-};
+use cursus_testkit::cluster::{ADMIN, APPROVER, EDITOR, Service, VIEWER};
 
-use crate::{
-    command::{cargo, run},
-    environment::Environment,
-    screen,
-    workspace::Workspace,
-};
+use crate::{screen, stage::Stage, workspace::Workspace};
 
 const WORKSPACE: &str = "demo";
+const LOOK: Duration = Duration::from_secs(1);
 
 pub(crate) async fn until_stopped(workspace: &Workspace) -> anyhow::Result<()> {
-    let mut build = cargo(workspace);
-    run(build.args(["build", "--workspace", "--bins"]).env("SQLX_OFFLINE", "true")).await?;
-    let environment = Environment::start(workspace, Durability::Durable).await?;
-    let sink = Sink::start().await?;
-    let step = screen::step("starting the five services");
-    let blueprint = Blueprint {
-        programs: workspace.programs(),
-        database_url: environment.database_url.clone(),
-        redis_url: environment.redis_url.clone(),
-        relay: sink.address(),
-        workspace: WORKSPACE.to_owned(),
-        settings: Vec::new(),
-    };
-    let cluster = Cluster::start(blueprint).await?;
-    step.done();
-    describe(&cluster, &sink)?;
-    pending().await
+    let mut stage = Stage::set(workspace, WORKSPACE).await?;
+    describe(&stage)?;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        stage.cluster.check_running()?;
+    }
 }
 
-fn describe(cluster: &Cluster, sink: &Sink) -> anyhow::Result<()> {
+fn describe(stage: &Stage) -> anyhow::Result<()> {
+    let Stage { cluster, sink, .. } = stage;
     screen::print(format!("\n{:<14} {:<22} log", "service", "gRPC"));
     for service in Service::ALL {
         let (address, log) = (cluster.address(service), cluster.log(service).display());

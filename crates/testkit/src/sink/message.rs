@@ -60,10 +60,10 @@ impl Message {
         parsed.body_text(0).filter(|_| is_text).map(Cow::into_owned)
     }
 
-    /// Where the links in the HTML body lead, in order, entities decoded; else the addresses in the text body.
+    /// What the HTML body links to and shows, in order, entities decoded; else the addresses in the text body.
     pub fn links(&self) -> Vec<String> {
         match self.html() {
-            Some(html) => hrefs(&html),
+            Some(html) => references(&html),
             None => self.text().map(|text| addresses(&text)).unwrap_or_default(),
         }
     }
@@ -76,13 +76,22 @@ impl Message {
     }
 }
 
-fn hrefs(html: &str) -> Vec<String> {
-    let quoted = |rest: &str| {
-        let quote = rest.chars().next().filter(|first| matches!(first, '"' | '\''))?;
-        rest[1..].split(quote).next().map(|address| address.replace("&amp;", "&"))
-    };
-    let found = html.split("href=").skip(1).filter_map(quoted);
-    found.filter(|address| address.starts_with("http")).collect()
+fn references(html: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = html;
+    while let Some((attribute, after)) = rest.split_once('=') {
+        rest = after;
+        let is_reference = attribute.ends_with("href") || attribute.ends_with("src");
+        let Some(quote) = after.chars().next().filter(|first| matches!(first, '"' | '\'')) else {
+            continue;
+        };
+        let Some((address, after)) = after[1..].split_once(quote) else { break };
+        rest = after;
+        if is_reference && address.starts_with("http") {
+            found.push(address.replace("&amp;", "&"));
+        }
+    }
+    found
 }
 
 fn addresses(text: &str) -> Vec<String> {
@@ -102,7 +111,8 @@ mod tests {
         --b\r\nContent-Type: text/html; charset=utf-8\r\n\
         Content-Transfer-Encoding: quoted-printable\r\n\r\n\
         <a href=3D\"https://t.example/c/1?a=3D1&amp;=\r\nb=3D2\">go</a>\r\n\
-        <a href=3D'mailto:x@y'>write</a>\r\n--b--\r\n";
+        <a href=3D'mailto:x@y'>write</a>\r\n\
+        <img alt=3D\"a=3Db\" src=3D\"https://t.example/o/1\">\r\n--b--\r\n";
 
     fn mail() -> Message {
         Message::new(MAIL.as_bytes().to_vec())
@@ -121,8 +131,9 @@ mod tests {
     }
 
     #[test]
-    fn links_are_read_through_encoding_and_entities() {
-        assert_eq!(mail().links(), ["https://t.example/c/1?a=1&b=2"]);
+    fn links_and_images_are_read_through_encoding_and_entities() {
+        let expected = ["https://t.example/c/1?a=1&b=2", "https://t.example/o/1"];
+        assert_eq!(mail().links(), expected);
     }
 
     #[test]

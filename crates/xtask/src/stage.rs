@@ -1,0 +1,45 @@
+//! Everything a campaign needs on one machine: Postgres, Redis, a mail sink and the five services.
+
+use cursus_testkit::{
+    cluster::{Blueprint, Cluster},
+    servers::Durability,
+    sink::Sink,
+};
+
+use crate::{
+    command::{cargo, run},
+    environment::Environment,
+    screen,
+    workspace::Workspace,
+};
+
+/// A running cluster and what it stands on.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    // The services first: they must not outlive what they use.
+    pub(crate) cluster: Cluster,
+    pub(crate) sink: Sink,
+    _environment: Environment,
+}
+
+impl Stage {
+    /// Builds the services and starts everything. What they commit is as durable as in production.
+    pub(crate) async fn set(workspace: &Workspace, tenant: &str) -> anyhow::Result<Self> {
+        let mut build = cargo(workspace);
+        run(build.args(["build", "--workspace", "--bins"]).env("SQLX_OFFLINE", "true")).await?;
+        let environment = Environment::start(workspace, Durability::Durable).await?;
+        let sink = Sink::start().await?;
+        let step = screen::step("starting the five services");
+        let blueprint = Blueprint {
+            programs: workspace.programs(),
+            database_url: environment.database_url.clone(),
+            redis_url: environment.redis_url.clone(),
+            relay: sink.address(),
+            workspace: tenant.to_owned(),
+            settings: Vec::new(),
+        };
+        let cluster = Cluster::start(blueprint).await?;
+        step.done();
+        Ok(Self { cluster, sink, _environment: environment })
+    }
+}
