@@ -1,15 +1,14 @@
 //! The rules of the house that no compiler checks.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 const MOST_LINES: usize = 400;
 const MOST_TEST_LINES: usize = 500;
 const BANNED_NAMES: [&str; 9] =
     ["common", "core", "helper", "helpers", "misc", "shared", "types", "util", "utils"];
-/// What a service may name of sqlx outside its store: the pool it hands on, the transaction it opens.
+/// What a service may name of sqlx outside its store: the pool it hands on, the transaction it
+/// opens.
 const SQLX_ANYWHERE: [&str; 7] =
     ["Connection", "Error", "PgConnection", "PgPool", "PgTransaction", "Postgres", "Transaction"];
 

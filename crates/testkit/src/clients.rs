@@ -3,12 +3,11 @@
 use std::net::SocketAddr;
 
 use anyhow::Context;
-use tonic::{
-    Request, Status,
-    metadata::{Ascii, MetadataValue},
-    service::{Interceptor, interceptor::InterceptedService},
-    transport::{Channel, Endpoint},
-};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
 
 /// A channel that shows a token with every call. Any generated client takes it.
 pub type Authorized = InterceptedService<Channel, Bearer>;
@@ -34,7 +33,8 @@ impl Interceptor for Bearer {
     }
 }
 
-/// A channel to `address` for whoever holds `token`; it connects at the first call, and again after a restart.
+/// A channel to `address` for whoever holds `token`; it connects at the first call, and again after
+/// a restart.
 pub fn channel(address: SocketAddr, token: &str) -> anyhow::Result<Authorized> {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).context("not an address")?;
     Ok(InterceptedService::new(endpoint.connect_lazy(), Bearer::new(token)?))

@@ -4,22 +4,19 @@ mod identities;
 mod node;
 mod settings;
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use self::identities::Identities;
 pub use self::identities::{ADMIN, APPROVER, EDITOR, VIEWER};
-use self::{identities::Identities, node::Node};
-use crate::{
-    clients::{self, Authorized},
-    directory::Directory,
-    scratch::{self, Blank},
-};
+use self::node::Node;
+use crate::clients::{self, Authorized};
+use crate::directory::Directory;
+use crate::scratch::{self, Blank};
 
 /// One of the five.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,7 +106,8 @@ impl Cluster {
         self.node(service).listen()
     }
 
-    /// Where a service answers another kind of request, by the variable that told it where to listen.
+    /// Where a service answers another kind of request, by the variable that told it where to
+    /// listen.
     pub fn setting(&self, service: Service, variable: &str) -> Option<&str> {
         self.node(service).setting(variable)
     }

@@ -1,7 +1,8 @@
-//! What tests and `cargo xtask` need and no service ships: private Postgres and Redis servers, scratch databases, a
-//! recording mail sink, and the five services as processes.
+//! What tests and `cargo xtask` need and no service ships: private Postgres and Redis servers,
+//! scratch databases, a recording mail sink, and the five services as processes.
 //!
-//! Everything here cleans up when it is dropped, and every process started here dies with its parent.
+//! Everything here cleans up when it is dropped, and every process started here dies with its
+//! parent.
 
 pub mod clients;
 pub mod cluster;

@@ -1,14 +1,12 @@
 //! Free loopback ports that stay free while a server is down.
 
-use std::{
-    hash::{BuildHasher, Hasher, RandomState},
-    net::TcpListener,
-};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::TcpListener;
 
 use anyhow::bail;
 
-// Below the kernel's ephemeral range (32768 and up): an outgoing connection cannot take the port of a server that is
-// being restarted. Above the ports that well-known services use.
+// Below the kernel's ephemeral range (32768 and up): an outgoing connection cannot take the port of
+// a server that is being restarted. Above the ports that well-known services use.
 const FIRST: u16 = 12_000;
 const COUNT: u16 = 20_000;
 const TRIES: u16 = 200;

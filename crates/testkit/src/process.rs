@@ -1,17 +1,15 @@
 //! Child processes that cannot outlive us.
 //!
-//! Each runs under `setpriv --pdeathsig`, so the kernel signals it when the thread that started it ends: even a `kill -9`
-//! of a test leaves nothing behind. Start processes from a test or from a runtime's own threads, never from
-//! `spawn_blocking`, whose threads end when idle.
+//! Each runs under `setpriv --pdeathsig`, so the kernel signals it when the thread that started it
+//! ends: even a `kill -9` of a test leaves nothing behind. Start processes from a test or from a
+//! runtime's own threads, never from `spawn_blocking`, whose threads end when idle.
 
-use std::{
-    fs::{self, File},
-    io::{ErrorKind, Read, Seek, SeekFrom},
-    os::unix::process::CommandExt,
-    path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
-    time::{Duration, Instant},
-};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
@@ -46,7 +44,8 @@ pub struct User {
     pub gid: u32,
 }
 
-/// A command that will get `farewell` when we die. Add arguments and variables, then give it to [`Process::spawn`].
+/// A command that will get `farewell` when we die. Add arguments and variables, then give it to
+/// [`Process::spawn`].
 pub fn tied(program: &Path, farewell: Signal, user: Option<User>) -> Command {
     let mut command = Command::new("setpriv");
     command.arg(format!("--pdeathsig={}", farewell.name()));
@@ -68,8 +67,9 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` in a process group of its own, so that a Ctrl-C in the terminal reaches only us and we end
-    /// things in order. Output is appended to `log`. `farewell` is what it gets when dropped.
+    /// Starts `command` in a process group of its own, so that a Ctrl-C in the terminal reaches
+    /// only us and we end things in order. Output is appended to `log`. `farewell` is what it gets
+    /// when dropped.
     pub fn spawn(
         name: &str,
         command: &mut Command,

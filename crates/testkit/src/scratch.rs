@@ -2,18 +2,13 @@
 //!
 //! The servers are named by `DATABASE_URL` and `REDIS_URL`, which `cargo xtask test` sets.
 
-use std::{
-    env,
-    hash::{BuildHasher, Hasher, RandomState},
-    thread,
-};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::{env, thread};
 
 use anyhow::Context;
-use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool,
-    migrate::Migrator,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
 
 const POOL_SIZE: u32 = 8;
 
@@ -69,7 +64,8 @@ impl Drop for Blank {
     fn drop(&mut self) {
         let server = self.server.clone();
         let statement = format!(r#"drop database if exists "{}" with (force)"#, self.name);
-        // A thread, because a runtime cannot block on itself. What cannot be dropped goes with the server.
+        // A thread, because a runtime cannot block on itself. What cannot be dropped goes with the
+        // server.
         let dropping = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.is_ok_and(|runtime| runtime.block_on(execute(&server, statement)).is_ok())

@@ -4,8 +4,6 @@ mod installation;
 mod postgres;
 mod redis;
 
-pub use self::{
-    installation::{Installation, on_path},
-    postgres::{Durability, Postgres},
-    redis::Redis,
-};
+pub use self::installation::{Installation, on_path};
+pub use self::postgres::{Durability, Postgres};
+pub use self::redis::Redis;

@@ -1,20 +1,28 @@
-//! A mail server on loopback that keeps everything and delivers nothing: the witness of what was really sent.
+//! A mail server on loopback that keeps everything and delivers nothing: the witness of what was
+//! really sent.
 //!
-//! It can be told how to answer each step, so a test can have a recipient refused, a message deferred, or the
-//! connection lost after the final dot. What it accepted is in a file; only the envelopes are in memory, so half a
-//! gigabyte of mail costs a few megabytes.
+//! It can be told how to answer each step, so a test can have a recipient refused, a message
+//! deferred, or the connection lost after the final dot. What it accepted is in a file; only the
+//! envelopes are in memory, so half a gigabyte of mail costs a few megabytes.
 
 mod message;
 mod session;
 mod spool;
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
-pub use self::{message::Message, spool::Delivery};
-use self::{session::Session, spool::Spool};
+pub use self::message::Message;
+use self::session::Session;
+pub use self::spool::Delivery;
+use self::spool::Spool;
 
 const MOST_CONNECTIONS: usize = 1_000;
 const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
@@ -35,7 +43,8 @@ pub enum Step<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Accept,
-    /// Keeps the message and closes the connection without a reply: the client cannot know. Elsewhere like `HangUp`.
+    /// Keeps the message and closes the connection without a reply: the client cannot know.
+    /// Elsewhere like `HangUp`.
     AcceptThenHangUp,
     /// Does this, but only after a while.
     After(Duration, Box<Answer>),

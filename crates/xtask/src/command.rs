@@ -1,9 +1,7 @@
 //! Other programs, run in the foreground: they share our terminal and end with us.
 
-use std::{
-    process::{ExitCode, Output, Stdio},
-    time::{Duration, Instant},
-};
+use std::process::{ExitCode, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::process::{Child, Command};
@@ -78,7 +76,8 @@ fn name(command: &Command) -> String {
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
-/// A child in the foreground. At Ctrl-C the terminal has told it too; it gets a moment to end its own children.
+/// A child in the foreground. At Ctrl-C the terminal has told it too; it gets a moment to end its
+/// own children.
 struct Running(Child);
 
 impl Drop for Running {

@@ -1,16 +1,16 @@
 //! `demo`: a campaign from a contact list to its report, on a cluster of its own.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use cursus_demo::{Narrator, Outcome, Surface, Tokens, WORKSPACE, World};
 use cursus_testkit::cluster::{ADMIN, APPROVER, Cluster, EDITOR, Service};
 use indicatif::ProgressBar;
 
-use crate::{screen, stage::Stage, workspace::Workspace};
+use crate::screen;
+use crate::stage::Stage;
+use crate::workspace::Workspace;
 
 const SEED: u64 = 1;
 const PEOPLE: usize = 6_000;

@@ -1,18 +1,18 @@
-//! `deny`: what may be in our dependency graph, by `deny.toml`. Uses `cargo-deny` where it is installed; elsewhere it
-//! reads the same file and checks the same three things itself, with no network.
+//! `deny`: what may be in our dependency graph, by `deny.toml`. Uses `cargo-deny` where it is
+//! installed; elsewhere it reads the same file and checks the same three things itself, with no
+//! network.
 
 mod licence;
 
-use std::{collections::BTreeSet, fs};
+use std::collections::BTreeSet;
+use std::fs;
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use crate::{
-    command::{cargo, read, run, succeeds},
-    screen,
-    workspace::Workspace,
-};
+use crate::command::{cargo, read, run, succeeds};
+use crate::screen;
+use crate::workspace::Workspace;
 
 /// The part of `deny.toml` that we read ourselves.
 #[derive(Debug, Deserialize)]

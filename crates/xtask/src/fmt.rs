@@ -1,9 +1,7 @@
 //! `fmt`: how the Rust code is laid out.
 
-use crate::{
-    command::{cargo, run},
-    workspace::Workspace,
-};
+use crate::command::{cargo, run};
+use crate::workspace::Workspace;
 
 pub(crate) async fn format(workspace: &Workspace) -> anyhow::Result<()> {
     run(cargo(workspace).args(["fmt", "--all"])).await

@@ -1,9 +1,7 @@
 //! `lint`: clippy and rustdoc over everything, with warnings as errors.
 
-use crate::{
-    command::{cargo, run},
-    workspace::Workspace,
-};
+use crate::command::{cargo, run};
+use crate::workspace::Workspace;
 
 pub(crate) async fn all(workspace: &Workspace) -> anyhow::Result<()> {
     let mut clippy = cargo(workspace);

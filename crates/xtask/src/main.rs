@@ -16,12 +16,14 @@ mod tools;
 mod up;
 mod workspace;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{command::Failed, workspace::Workspace};
+use crate::command::Failed;
+use crate::workspace::Workspace;
 
 const INTERRUPTED: u8 = 130;
 
@@ -77,7 +79,8 @@ enum Verb {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // Whatever a verb has started is owned by its future: dropping it stops servers and removes scratch directories.
+    // Whatever a verb has started is owned by its future: dropping it stops servers and removes
+    // scratch directories.
     let outcome = tokio::select! {
         biased;
         outcome = run(arguments.verb) => Some(outcome),

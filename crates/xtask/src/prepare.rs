@@ -1,24 +1,22 @@
-//! `prepare`: each package's `.sqlx`, the record of its queries against its schema, with which it builds without a
-//! database.
+//! `prepare`: each package's `.sqlx`, the record of its queries against its schema, with which it
+//! builds without a database.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    path::{Path, PathBuf},
-    time::SystemTime,
-};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, bail};
-use cursus_testkit::{scratch, servers::Durability};
+use cursus_testkit::scratch;
+use cursus_testkit::servers::Durability;
 use serde::Deserialize;
-use sqlx::{Connection, PgConnection, migrate::Migrator};
+use sqlx::migrate::Migrator;
+use sqlx::{Connection, PgConnection};
 
-use crate::{
-    command::{cargo, run},
-    environment::Environment,
-    screen,
-    workspace::Workspace,
-};
+use crate::command::{cargo, run};
+use crate::environment::Environment;
+use crate::screen;
+use crate::workspace::Workspace;
 
 const RECORDS: &str = ".sqlx";
 

@@ -1,12 +1,11 @@
-//! `proto`: the protos by buf: style and comments, format, and nothing that breaks a caller built against `main`.
+//! `proto`: the protos by buf: style and comments, format, and nothing that breaks a caller built
+//! against `main`.
 
 use tokio::process::Command;
 
-use crate::{
-    command::{run, succeeds},
-    screen, tools,
-    workspace::Workspace,
-};
+use crate::command::{run, succeeds};
+use crate::workspace::Workspace;
+use crate::{screen, tools};
 
 const BASELINE: &str = "main";
 

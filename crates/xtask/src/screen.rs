@@ -1,11 +1,10 @@
-//! What the person at the terminal sees: a spinner for what takes long, plain lines where there is no terminal.
+//! What the person at the terminal sees: a spinner for what takes long, plain lines where there is
+//! no terminal.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the screen is what this is about")]
 
-use std::{
-    borrow::Cow,
-    io::IsTerminal,
-    time::{Duration, Instant},
-};
+use std::borrow::Cow;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 

@@ -1,17 +1,13 @@
 //! Everything a campaign needs on one machine: Postgres, Redis, a mail sink and the five services.
 
-use cursus_testkit::{
-    cluster::{Blueprint, Cluster},
-    servers::Durability,
-    sink::Sink,
-};
+use cursus_testkit::cluster::{Blueprint, Cluster};
+use cursus_testkit::servers::Durability;
+use cursus_testkit::sink::Sink;
 
-use crate::{
-    command::{cargo, run},
-    environment::Environment,
-    screen,
-    workspace::Workspace,
-};
+use crate::command::{cargo, run};
+use crate::environment::Environment;
+use crate::screen;
+use crate::workspace::Workspace;
 
 /// A running cluster and what it stands on.
 #[derive(Debug)]

@@ -1,20 +1,17 @@
 //! `test`: everything that is tested, against private servers.
 
-use std::{fs, path::Path};
+use std::fs;
+use std::path::Path;
 
 use anyhow::Context;
-use cursus_testkit::{
-    directory::Directory,
-    servers::{Durability, Installation},
-};
+use cursus_testkit::directory::Directory;
+use cursus_testkit::servers::{Durability, Installation};
 use tokio::process::Command;
 
-use crate::{
-    command::{cargo, run, succeeds},
-    environment::Environment,
-    screen, tools,
-    workspace::Workspace,
-};
+use crate::command::{cargo, run, succeeds};
+use crate::environment::Environment;
+use crate::workspace::Workspace;
+use crate::{screen, tools};
 
 pub(crate) async fn all(workspace: &Workspace, extra: &[String]) -> anyhow::Result<()> {
     let environment = Environment::start(workspace, Durability::Fast).await?;

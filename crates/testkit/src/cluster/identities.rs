@@ -1,12 +1,10 @@
 //! Who may call a test cluster: five services and four people, with fresh tokens.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write,
-    fs::{self, File},
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

@@ -1,23 +1,17 @@
 //! One service's process, over its lives.
 
-use std::{
-    env,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::env;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::Service;
-use crate::{
-    port,
-    process::{Process, Signal, tied},
-};
+use crate::port;
+use crate::process::{Process, Signal, tied};
 
 const READY: Duration = Duration::from_mins(1);
 const END: Duration = Duration::from_mins(1);

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Blueprint, Service, identities::Identities, node::Node};
+use super::identities::Identities;
+use super::node::Node;
+use super::{Blueprint, Service};
 
 const PEERS: [(Service, &str); 5] = [
     (Service::Segmentation, "CURSUS_SEGMENTATION_URL"),

@@ -1,9 +1,7 @@
 //! Where the programs of Postgres and Redis are on this machine.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use anyhow::Context;
 

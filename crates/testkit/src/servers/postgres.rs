@@ -1,22 +1,18 @@
 //! A private Postgres: a fresh data directory, a free port, loopback only, no passwords.
 
-use std::{
-    fs,
-    os::unix::fs::{MetadataExt, chown},
-    path::Path,
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use sqlx::{Connection, PgConnection};
 
 use super::Installation;
-use crate::{
-    directory::Directory,
-    port,
-    process::{Process, Signal, User, tied},
-};
+use crate::directory::Directory;
+use crate::port;
+use crate::process::{Process, Signal, User, tied};
 
 const READY: Duration = Duration::from_mins(1);
 const STOP: Duration = Duration::from_mins(1);
@@ -104,7 +100,8 @@ impl Postgres {
 
     fn spawn(&self) -> anyhow::Result<Process> {
         let program = self.installation.postgres.join("postgres");
-        // Quit is Postgres's immediate shutdown: it leaves no shared memory behind, which Kill would.
+        // Quit is Postgres's immediate shutdown: it leaves no shared memory behind, which Kill
+        // would.
         let mut command = tied(&program, Signal::Quit, self.user);
         command.arg("-D").arg(self.directory.join("data"));
         command.arg("-p").arg(self.port.to_string());

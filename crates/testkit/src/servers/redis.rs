@@ -3,17 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::Installation;
-use crate::{
-    directory::Directory,
-    port,
-    process::{Process, Signal, tied},
-};
+use crate::directory::Directory;
+use crate::port;
+use crate::process::{Process, Signal, tied};
 
 const READY: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(30);

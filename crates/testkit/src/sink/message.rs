@@ -60,7 +60,8 @@ impl Message {
         parsed.body_text(0).filter(|_| is_text).map(Cow::into_owned)
     }
 
-    /// What the HTML body links to and shows, in order, entities decoded; else the addresses in the text body.
+    /// What the HTML body links to and shows, in order, entities decoded; else the addresses in the
+    /// text body.
     pub fn links(&self) -> Vec<String> {
         match self.html() {
             Some(html) => references(&html),

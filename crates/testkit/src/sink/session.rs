@@ -1,14 +1,15 @@
-//! One SMTP connection (RFC 5321, with PIPELINING, 8BITMIME and SIZE), strict about line ends: a bare line feed refuses
-//! the message, because servers that forgive it are how one message is smuggled inside another.
+//! One SMTP connection (RFC 5321, with PIPELINING, 8BITMIME and SIZE), strict about line ends: a
+//! bare line feed refuses the message, because servers that forgive it are how one message is
+//! smuggled inside another.
 
-use std::{io, sync::Arc};
+use std::io;
+use std::sync::Arc;
 
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
-};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 
-use super::{Answer, Script, Step, spool::Spool};
+use super::spool::Spool;
+use super::{Answer, Script, Step};
 
 const LONGEST_LINE: u64 = 4_096;
 const LARGEST_MESSAGE: usize = 16 << 20;
@@ -125,7 +126,8 @@ impl Session {
         self.settle(answer, "250 2.0.0 accepted").await
     }
 
-    /// Reads up to the final dot. A message that cannot be taken is read to its end as well, and refused.
+    /// Reads up to the final dot. A message that cannot be taken is read to its end as well, and
+    /// refused.
     async fn read_message(&mut self) -> io::Result<Result<Vec<u8>, &'static str>> {
         let (mut raw, mut line, mut refusal) = (Vec::new(), Vec::new(), None);
         while self.read_line(&mut line).await? {

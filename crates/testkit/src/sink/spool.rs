@@ -1,10 +1,8 @@
 //! The accepted messages: a file of their bytes, and the envelopes in memory.
 
-use std::{
-    fs::File,
-    os::unix::fs::FileExt,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
@@ -76,7 +74,8 @@ impl Spool {
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        // A panic in a test's script does not break what was kept: nothing is half done under the lock.
+        // A panic in a test's script does not break what was kept: nothing is half done under the
+        // lock.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-/// Whether `expression` can be satisfied with allowed licences alone. What cannot be read is not allowed.
+/// Whether `expression` can be satisfied with allowed licences alone. What cannot be read is not
+/// allowed.
 pub(super) fn is_allowed(expression: &str, allowed: &BTreeSet<String>) -> bool {
     // Old manifests write `MIT/Apache-2.0` for a choice.
     let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");

@@ -1,13 +1,15 @@
 //! Packages of Debian and Ubuntu, when we may install them.
 
-use std::{fs, os::unix::fs::MetadataExt};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use anyhow::bail;
 use tokio::process::Command;
 
 use crate::{command, screen};
 
-/// Installs packages as root or with a `sudo` that asks for no password; fails where neither can be.
+/// Installs packages as root or with a `sudo` that asks for no password; fails where neither can
+/// be.
 pub(crate) async fn install(packages: &[&str]) -> anyhow::Result<()> {
     let is_root = fs::metadata("/proc/self")?.uid() == 0;
     if !is_root && !command::succeeds(Command::new("sudo").args(["-n", "true"])).await {
