@@ -1,0 +1,13 @@
+//! Our numbers against reference vectors made by independent implementations.
+//!
+//! The vectors are not part of this repository. `CURSUS_GOLDEN` names their file, or `CURSUS_DATA` the data folder with
+//! the file in `statistics/`; without either, or without the file, every test here says so and passes.
+
+#[cfg(test)]
+mod decisions;
+#[cfg(test)]
+mod primitives;
+#[cfg(test)]
+mod sequential;
+#[cfg(test)]
+mod vectors;

@@ -1,0 +1,114 @@
+//! Reading the vectors and comparing answers with them.
+
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+/// Runs `answer` on the input of every case of a suite and compares what it returns with everything the case expects;
+/// answers the case does not mention are ignored.
+pub(crate) fn check<Input: DeserializeOwned>(suite: &str, answer: impl Fn(Input) -> Value) {
+    let Some(vectors) = load() else {
+        eprintln!("skipped: the golden vectors are not here; set CURSUS_GOLDEN or CURSUS_DATA");
+        return;
+    };
+    let tolerance = &vectors["tolerance"][suite];
+    let tolerance = (number(&tolerance["abs"]).unwrap(), number(&tolerance["rel"]).unwrap());
+    let cases = vectors["suites"][suite].as_array().unwrap();
+    assert!(!cases.is_empty(), "suite {suite} is empty");
+    let mut wrong = Vec::new();
+    for case in cases {
+        let id = case["id"].as_str().unwrap();
+        let input = Input::deserialize(&case["input"]).unwrap();
+        compare(id, &answer(input), &case["expected"], tolerance, &mut wrong);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A number, infinities by name as the vectors have them.
+pub(crate) fn real(value: f64) -> Value {
+    if value.is_infinite() {
+        Value::from(if value > 0.0 { "inf" } else { "-inf" })
+    } else {
+        Value::from(value)
+    }
+}
+
+pub(crate) fn pair(interval: cursus_statistics::Interval) -> Value {
+    Value::from(vec![interval.low, interval.high])
+}
+
+/// An object without its absent members.
+pub(crate) fn present(value: Value) -> Value {
+    let Value::Object(members) = value else { return value };
+    Value::Object(members.into_iter().filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>())
+}
+
+fn load() -> Option<Value> {
+    #[expect(clippy::disallowed_methods, reason = "a test is not configured through clap")]
+    let path = std::env::var("CURSUS_GOLDEN").map(PathBuf::from).or_else(|_| {
+        std::env::var("CURSUS_DATA")
+            .map(|folder| PathBuf::from(folder).join("statistics").join("golden.json"))
+    });
+    let text = std::fs::read_to_string(path.ok()?).ok()?;
+    Some(serde_json::from_str(&text).unwrap())
+}
+
+fn compare(
+    place: &str,
+    got: &Value,
+    expected: &Value,
+    tolerance: (f64, f64),
+    wrong: &mut Vec<String>,
+) {
+    match (got, expected) {
+        (_, Value::Object(members)) => {
+            for (name, expected) in members {
+                compare(&format!("{place}.{name}"), &got[name], expected, tolerance, wrong);
+            }
+        }
+        (Value::Array(items), Value::Array(others)) if items.len() == others.len() => {
+            for (index, (got, expected)) in items.iter().zip(others).enumerate() {
+                compare(&format!("{place}[{index}]"), got, expected, tolerance, wrong);
+            }
+        }
+        _ if !is_close(got, expected, tolerance) => {
+            wrong.push(format!("{place}: {got} is not {expected}"));
+        }
+        _ => {}
+    }
+}
+
+fn is_close(got: &Value, expected: &Value, (absolute, relative): (f64, f64)) -> bool {
+    match (number(got), number(expected)) {
+        (Some(got), Some(expected)) => {
+            // Of infinite numbers only the same one is close.
+            let gap = (got - expected).abs();
+            got.total_cmp(&expected).is_eq()
+                || (expected.is_finite() && gap <= absolute + relative * expected.abs())
+        }
+        _ => got == expected,
+    }
+}
+
+fn number(value: &Value) -> Option<f64> {
+    match value.as_str() {
+        Some("inf") => Some(f64::INFINITY),
+        Some("-inf") => Some(f64::NEG_INFINITY),
+        _ => value.as_f64(),
+    }
+}
+
+#[test]
+fn a_wrong_answer_is_noticed_wherever_it_hides() {
+    let expected = serde_json::json!({"a": [1.0, "inf"], "b": "x", "c": {"d": null}});
+    let wrong = |got: Value| {
+        let mut wrong = Vec::new();
+        compare("case", &got, &expected, (1e-9, 1e-6), &mut wrong);
+        wrong.len()
+    };
+    assert_eq!(wrong(serde_json::json!({"a": [1.000_000_5, "inf"], "b": "x", "e": 1})), 0);
+    assert_eq!(wrong(serde_json::json!({"a": [1.1, 7.0], "b": "y", "c": {"d": 1}})), 4);
+    assert_eq!(wrong(serde_json::json!({"b": "x"})), 1);
+    assert_eq!(wrong(serde_json::json!({"a": [1.0, "-inf"], "b": "x"})), 1);
+}
