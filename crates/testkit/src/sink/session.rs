@@ -130,11 +130,13 @@ impl Session {
     /// refused.
     async fn read_message(&mut self) -> io::Result<Result<Vec<u8>, &'static str>> {
         let (mut raw, mut line, mut refusal) = (Vec::new(), Vec::new(), None);
+        let mut is_after_end = true;
         while self.read_line(&mut line).await? {
-            if line == b".\r\n" {
+            if line == b".\r\n" && is_after_end {
                 return Ok(refusal.map_or(Ok(raw), Err));
             }
-            if !line.ends_with(b"\r\n") || line[..line.len() - 2].contains(&b'\r') {
+            is_after_end = line.ends_with(b"\r\n");
+            if !is_after_end || line[..line.len() - 2].contains(&b'\r') {
                 refusal = Some("554 5.6.0 bare line end");
             } else if raw.len() + line.len() > LARGEST_MESSAGE {
                 refusal = Some("552 5.3.4 too large");

@@ -53,8 +53,12 @@ async fn a_refused_recipient_gets_its_code_and_the_others_their_mail() {
         _ => Answer::Accept,
     });
     let sink = sink.await.unwrap();
-    let script = "EHLO me\r\nMAIL FROM:<a@x>\r\nRCPT TO:<gone@y>\r\nRCPT TO:<b@y>\r\nDATA\r\nx\r\n.\r\nQUIT\r\n";
-    assert!(converse(&sink, script).await.contains("550 5.1.1 no such user\r\n250 2.1.5"));
+    let envelope = ENVELOPE.replace("RCPT", "RCPT TO:<gone@y>\r\nRCPT");
+    assert!(
+        converse(&sink, &format!("{envelope}x\r\n.\r\nQUIT\r\n"))
+            .await
+            .contains("550 5.1.1 no such user\r\n250 2.1.5")
+    );
     assert_eq!(sink.deliveries_by_recipient(), [("b@y".to_owned(), 1)].into());
 }
 
@@ -98,12 +102,14 @@ async fn a_delayed_refusal_comes_after_the_delay() {
 }
 
 #[tokio::test]
-async fn a_bare_line_feed_around_a_dot_does_not_end_the_message_and_refuses_it() {
-    let sink = Sink::start().await.unwrap();
-    let smuggled = "x\n.\nMAIL FROM:<evil@x>\r\nRCPT TO:<b@y>\r\nDATA\r\nsmuggled\r\n.\r\nQUIT\r\n";
-    let answer = converse(&sink, &format!("{ENVELOPE}{smuggled}")).await;
-    assert!(answer.contains("554 5.6.0 bare line end\r\n221"), "{answer}");
-    assert_eq!(sink.count(), 0);
+async fn a_bare_line_end_around_a_dot_does_not_end_the_message_and_refuses_it() {
+    for end in ["\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r\n", "\r\n.\r"] {
+        let sink = Sink::start().await.unwrap();
+        let smuggled = "MAIL FROM:<evil@x>\r\nRCPT TO:<b@y>\r\nDATA\r\nsmuggled\r\n.\r\nQUIT\r\n";
+        let answer = converse(&sink, &format!("{ENVELOPE}x{end}{smuggled}")).await;
+        assert!(answer.contains("554 5.6.0 bare line end\r\n221"), "{end:?}: {answer}");
+        assert_eq!(sink.count(), 0);
+    }
 }
 
 #[tokio::test]
