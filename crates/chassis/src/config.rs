@@ -130,8 +130,10 @@ impl FromStr for DatabaseUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // sqlx's own message may quote the address, and so the password.
-        text.parse().map(Self).map_err(|_| "not a `postgres://` address".to_owned())
+        // sqlx takes any scheme, and its own message may quote the address, and so the password.
+        let known = text.starts_with("postgres://") || text.starts_with("postgresql://");
+        let parsed = if known { text.parse().ok() } else { None };
+        parsed.map(Self).ok_or_else(|| "expected a `postgres://` address".to_owned())
     }
 }
 
@@ -222,8 +224,10 @@ mod tests {
     fn the_database_password_is_never_shown() {
         let shown = format!("{:?}", parse(&[]).unwrap());
         assert!(!shown.contains("secret"), "{shown}");
-        let refused = "mysql://cursus:secret@db".parse::<DatabaseUrl>().unwrap_err();
-        assert!(!refused.contains("secret"), "{refused}");
+        for address in ["mysql://cursus:secret@db", "postgres://cursus:secret@db:port/x"] {
+            let refused = address.parse::<DatabaseUrl>().unwrap_err();
+            assert!(!refused.contains("secret"), "{refused}");
+        }
     }
 
     #[test]

@@ -159,3 +159,6 @@ fn may_come_up(error: &sqlx::Error) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

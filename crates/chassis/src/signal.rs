@@ -27,3 +27,19 @@ pub fn terminated() -> anyhow::Result<CancellationToken> {
     });
     Ok(terminated)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_token_is_cancelled_by_the_signal_kubernetes_sends() {
+        let terminated = terminated().unwrap();
+        assert!(!terminated.is_cancelled());
+        let own = std::process::id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &own]).status().unwrap().success());
+        terminated.cancelled().await;
+    }
+}

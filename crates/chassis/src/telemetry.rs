@@ -32,7 +32,7 @@ pub struct Telemetry {
 pub fn install(service_name: &'static str, config: &TelemetryConfig) -> anyhow::Result<Telemetry> {
     global::set_text_map_propagator(TraceContextPropagator::new());
     let tracer = tracer(service_name, config)?;
-    let traces = tracer.as_ref().map(|provider| {
+    let spans = tracer.as_ref().map(|provider| {
         tracing_opentelemetry::layer()
             .with_tracer(provider.tracer("cursus"))
             .with_filter(EnvFilter::new(TRACED))
@@ -42,7 +42,7 @@ pub fn install(service_name: &'static str, config: &TelemetryConfig) -> anyhow::
         LogFormat::Text => fmt::layer().boxed(),
         LogFormat::Json => fmt::layer().json().flatten_event(true).boxed(),
     };
-    tracing_subscriber::registry().with(traces).with(lines.with_filter(wanted)).try_init()?;
+    tracing_subscriber::registry().with(spans).with(lines.with_filter(wanted)).try_init()?;
     Ok(Telemetry { tracer })
 }
 

@@ -50,7 +50,7 @@ async fn attempts(
         context::give_time(&mut parts.headers, deadline.saturating_duration_since(Instant::now()));
         let mut request = Request::from_parts(parts.clone(), whole(body.clone()));
         peer.sign(&mut request);
-        let outcome = peer.send(request).await.map_err(told);
+        let outcome = peer.send(request).await.map_err(|error| told(&error));
         if attempt == ATTEMPTS || !is_unavailable(&outcome) || !peer.budget.withdraw() {
             return outcome;
         }
@@ -80,15 +80,15 @@ fn pauses() -> impl Backoff<Future: Send> + Send {
 
 /// What a failed connection is told as. Our unary methods may be repeated, so it does not matter
 /// whether the peer had begun.
-fn told(error: tonic::transport::Error) -> Status {
-    let mut source: Option<&dyn Error> = Some(&error);
+fn told(error: &tonic::transport::Error) -> Status {
+    let mut source: Option<&dyn Error> = Some(error);
     while let Some(cause) = source {
         if cause.is::<TimeoutExpired>() {
             return too_late();
         }
         source = cause.source();
     }
-    Status::unavailable(cursus_fault::chain(&error))
+    Status::unavailable(cursus_fault::chain(error))
 }
 
 fn too_late() -> Status {

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cursus_chassis::Peer;
+use cursus_fault::reason;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -12,7 +13,7 @@ use tracing::Instrument;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::support::{
-    TOKEN, current_trace, start, start_relaying, start_with, streamed, unary, until,
+    TOKEN, current_trace, start, start_relaying, start_with, streamed, unary, unary_given, until,
 };
 
 #[tokio::test]
@@ -66,17 +67,27 @@ async fn a_peer_that_never_answers_takes_no_longer_than_a_call_may() {
     let peer = Peer::new(&server.uri(), TOKEN, Duration::from_millis(20)).unwrap();
     let failed = unary(peer.calls(), "Wait", "").await.unwrap_err();
     assert_eq!(failed.code(), Code::DeadlineExceeded);
-    server.script.dropped.acquire().await.unwrap().forget();
+    assert_eq!(reason(&failed).as_deref(), Some("DEADLINE_EXCEEDED"));
+}
+
+/// How long, in milliseconds, a peer is given by a handler that itself has `limit`, and whose
+/// client gave it `asked`.
+async fn inherited(limit: Duration, asked: &'static str) -> u128 {
+    let last = start().await;
+    let relaying = start_relaying(|config| config.request_timeout = limit, Some(last.peer())).await;
+    let mut request = Request::new("Time".to_owned());
+    request.metadata_mut().insert("grpc-timeout", asked.parse().unwrap());
+    let given = unary_given(relaying.peer().calls(), "Relay", request).await.unwrap();
+    given.strip_suffix('m').unwrap().parse().unwrap()
 }
 
 #[tokio::test]
 async fn a_call_made_for_a_request_inherits_the_time_that_request_has_left() {
-    let last = start().await;
-    let limit = Duration::from_mins(1);
-    let relaying = start_relaying(|config| config.request_timeout = limit, Some(last.peer())).await;
-    let given = unary(relaying.peer().calls(), "Relay", "Time").await.unwrap();
-    let millis: u128 = given.strip_suffix('m').unwrap().parse().unwrap();
-    assert!((1..=limit.as_millis()).contains(&millis), "{given}");
+    // The client's hour is more than the service allows, and its minute is less.
+    let left = inherited(Duration::from_mins(1), "1H").await;
+    assert!((1..=60_000).contains(&left), "{left}");
+    let left = inherited(Duration::from_hours(1), "1M").await;
+    assert!((1..=60_000).contains(&left), "{left}");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use crate::support::{NAME, start, start_with, streamed, unary, unary_given, until};
+use crate::support::{NAME, start, start_with, streamed, unary, until};
 
 fn given(time: &'static str, said: &str) -> Request<String> {
     let mut request = Request::new(said.to_owned());
@@ -83,15 +83,6 @@ async fn a_request_that_takes_longer_than_the_service_allows_is_ended() {
     let server = start_with(|config| config.request_timeout = Duration::from_millis(20)).await;
     let failed = unary(server.peer().calls(), "Wait", "").await.unwrap_err();
     assert_eq!(told(&failed), (Code::DeadlineExceeded, Some("DEADLINE_EXCEEDED".to_owned())));
-    server.script.dropped.acquire().await.unwrap().forget();
-}
-
-#[tokio::test]
-async fn a_client_that_gives_less_time_gets_less() {
-    let server = start().await;
-    let failed = unary_given(server.peer().calls(), "Wait", given("20m", "")).await.unwrap_err();
-    assert_eq!(failed.code(), Code::DeadlineExceeded);
-    // The handler was stopped too, not only the client's patience.
     server.script.dropped.acquire().await.unwrap().forget();
 }
 

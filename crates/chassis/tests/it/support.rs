@@ -59,7 +59,7 @@ pub(crate) struct Running {
     pub(crate) tasks: Tasks,
     pub(crate) shutdown: CancellationToken,
     ended: tokio::sync::oneshot::Receiver<anyhow::Result<()>>,
-    _running: Tasks,
+    _serving: Tasks,
     _identities: NamedTempFile,
 }
 
@@ -77,7 +77,10 @@ pub(crate) async fn start_with(change: impl FnOnce(&mut ServeConfig)) -> Running
     start_relaying(change, None).await
 }
 
-pub(crate) async fn start_relaying(change: impl FnOnce(&mut ServeConfig), next: Option<Peer>) -> Running {
+pub(crate) async fn start_relaying(
+    change: impl FnOnce(&mut ServeConfig),
+    next: Option<Peer>,
+) -> Running {
     let identities = NamedTempFile::new().unwrap();
     let hash = "fdb19af2cd8f3f7de8c00cbdd4c4838366cbe4fa2e7ae38ba7f5847e75ad4bb5";
     let listed = format!(
@@ -119,7 +122,7 @@ pub(crate) async fn start_relaying(change: impl FnOnce(&mut ServeConfig), next: 
         tasks,
         shutdown,
         ended,
-        _running: running,
+        _serving: running,
         _identities: identities,
     }
 }
@@ -261,8 +264,7 @@ where
     F: Future<Output = Result<Response<String>, Status>> + Send + 'static,
 {
     let mut grpc = tonic::server::Grpc::new(ProstCodec::<String, String>::default());
-    let mut handler = handler;
-    grpc.unary(service_fn(move |request| handler(request)), request).await
+    grpc.unary(service_fn(handler), request).await
 }
 
 async fn echo(request: tonic::Request<String>) -> Result<Response<String>, Status> {
