@@ -106,10 +106,7 @@ impl View {
 }
 
 /// A session that holds the lock, unless another does.
-pub(crate) async fn claim(
-    claims: &Claims,
-    partition: Partition,
-) -> Result<Option<Session>, Error> {
+pub(crate) async fn claim(claims: &Claims, partition: Partition) -> Result<Option<Session>, Error> {
     let mut conn = connect(claims, &partition.to_string()).await?;
     let locking = sqlx::query_as("select pg_try_advisory_lock($1, $2), pg_backend_pid()")
         .bind(class(claims.namespace, "/partition"))

@@ -111,7 +111,10 @@ impl<'a> Replica<'a> {
     fn drop_lost(&self, view: &View) {
         for (partition, held) in &self.held {
             if view.holder(*partition) != Some(held.backend) && !held.task.is_finished() {
-                self.warn(*partition, "lost the connection that held a partition; dropped its work");
+                self.warn(
+                    *partition,
+                    "lost the connection that held a partition; dropped its work",
+                );
                 held.task.abort();
             }
         }
@@ -140,7 +143,10 @@ impl<'a> Replica<'a> {
                 Ok(Some(session)) => self.start(partition, session, work),
                 Ok(None) => {}
                 Err(error) => {
-                    self.warn(partition, &format!("could not connect to claim a partition: {error}"));
+                    self.warn(
+                        partition,
+                        &format!("could not connect to claim a partition: {error}"),
+                    );
                     return;
                 }
             }

@@ -162,7 +162,7 @@ async fn between(
              and (xid, sequence) > ($2::bigint::text::xid8, $3)
              and (xid, sequence) <= ($4::bigint::text::xid8, $5)
              and ($6::text is null or workspace_id = $6)
-         order by xid, sequence
+         order by facts.xid, facts.sequence
          limit $7",
     )
     .bind(topic.0)

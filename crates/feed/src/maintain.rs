@@ -82,7 +82,7 @@ async fn last_facts(conn: &mut PgConnection, expired: &Expired) -> Result<Vec<Fl
         "select distinct on (topic) topic, xid::text::bigint, sequence
          from facts
          where time >= $1::text::timestamptz and time < $2::text::timestamptz
-         order by topic, xid desc, sequence desc",
+         order by topic, facts.xid desc, facts.sequence desc",
     )
     .bind(&expired.lower)
     .bind(&expired.upper)

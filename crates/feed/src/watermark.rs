@@ -32,12 +32,8 @@ pub async fn store_cursor(
             "update cursors set cursor = $3, update_time = now() where feed = $1 and cursor = $2",
         )
     };
-    let stored = statement
-        .bind(feed)
-        .bind(loaded.to_string())
-        .bind(next.to_string())
-        .execute(conn)
-        .await?;
+    let stored =
+        statement.bind(feed).bind(loaded.to_string()).bind(next.to_string()).execute(conn).await?;
     if stored.rows_affected() == 0 {
         return Err(Error::Moved { feed: feed.to_owned() });
     }

@@ -1,6 +1,5 @@
 //! Three replicas whose connections are cut off at random: a partition is never held twice.
 
-
 use cursus_claim::Claim;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -48,9 +47,11 @@ async fn work(mut claim: Claim, told: mpsc::UnboundedSender<Told>) -> anyhow::Re
 
 #[sqlx::test(migrations = false)]
 async fn a_partition_is_never_held_twice(pool: PgPool) -> anyhow::Result<()> {
-    sqlx::raw_sql("create table units (partition int, number int, primary key (partition, number))")
-        .execute(&pool)
-        .await?;
+    sqlx::raw_sql(
+        "create table units (partition int, number int, primary key (partition, number))",
+    )
+    .execute(&pool)
+    .await?;
     let (tell, mut told) = mpsc::unbounded_channel();
     let start = || {
         let tell = tell.clone();

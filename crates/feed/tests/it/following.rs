@@ -122,8 +122,7 @@ async fn a_refused_cursor_is_the_only_item(pool: PgPool) -> anyhow::Result<()> {
     let ahead = "00000000000000070000000000000001".parse()?;
     let feed = Feed::new(pool);
 
-    let items: Vec<_> =
-        feed.follow(TOPIC, None, ahead, CancellationToken::new()).collect().await;
+    let items: Vec<_> = feed.follow(TOPIC, None, ahead, CancellationToken::new()).collect().await;
 
     assert!(matches!(items.as_slice(), [Err(Error::Unknown)]), "{items:?}");
     Ok(())

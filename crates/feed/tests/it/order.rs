@@ -148,8 +148,9 @@ async fn appending_nothing_is_nothing(pool: PgPool) -> anyhow::Result<()> {
     tables(&pool).await?;
     let mut tx = pool.begin().await?;
     append(&mut tx, TOPIC, &[]).await?;
-    let xid: Option<String> =
-        sqlx::query_scalar("select pg_current_xact_id_if_assigned()::text").fetch_one(&mut *tx).await?;
+    let xid: Option<String> = sqlx::query_scalar("select pg_current_xact_id_if_assigned()::text")
+        .fetch_one(&mut *tx)
+        .await?;
     assert_eq!(xid, None);
     Ok(())
 }
