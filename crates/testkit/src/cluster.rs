@@ -90,7 +90,7 @@ impl Cluster {
             nodes.insert(service, node.with_setting("CURSUS_DATABASE_URL", &database.url));
             databases.push(database);
         }
-        settings::apply(&mut nodes, &blueprint, &identities);
+        settings::apply(&mut nodes, &blueprint, &identities, &directory)?;
         let mut cluster = Self { nodes, identities, _databases: databases, _directory: directory };
         for node in cluster.nodes.values_mut() {
             node.spawn()?;

@@ -47,6 +47,7 @@ async fn run_tests(
     // One package's tests are wanted without building the rest.
     let is_part = extra.iter().any(|word| word == "-p" || word.starts_with("--package"));
     let scope: &[&str] = if is_part { &[] } else { &["--workspace"] };
+    let has_nextest = succeeds(cargo(workspace).args(["nextest", "--version"])).await;
     let cargo = |words: &[&str]| {
         let mut command = prepared(cargo(workspace));
         command.args(words).args(scope);
@@ -56,12 +57,12 @@ async fn run_tests(
         // With the tests, so that cargo settles on one set of features and builds each crate once.
         run(&mut cargo(&["build", "--bins", "--tests"])).await?;
     }
-    if !succeeds(&mut cargo(&["nextest", "--version"])).await {
+    if !has_nextest {
         return run(cargo(&["test"]).args(extra)).await;
     }
     if extra.is_empty() {
         // First, so that the last line is the count of the real tests.
-        run(cargo(&["test", "--doc", "--quiet"]).stdout(std::process::Stdio::null())).await?;
+        run(&mut cargo(&["test", "--doc", "--quiet"])).await?;
     }
     run(cargo(&["nextest", "run"]).args(extra)).await
 }

@@ -33,6 +33,9 @@ fn describe(stage: &Stage) -> anyhow::Result<()> {
         screen::print(format!("{subject:<22} {role:<10} {}", cluster.token(subject)?));
     }
     screen::print(format!("\nWorkspace: workspaces/{WORKSPACE}"));
+    if let Some(url) = cluster.setting(Service::Delivery, "CURSUS_TRACKING_URL") {
+        screen::print(format!("Links in mail lead to {url}."));
+    }
     screen::print(format!("Mail goes to a sink at {} and no further.", sink.address()));
     screen::print("Ctrl-C stops everything and removes its data.");
     Ok(())

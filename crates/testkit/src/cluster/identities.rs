@@ -38,13 +38,13 @@ impl Identities {
         let mut tokens = BTreeMap::new();
         let mut entries = Vec::new();
         for (subject, role) in PEOPLE {
-            let token = fresh_token()?;
+            let token = fresh_secret()?;
             entries.push(entry(subject, &token, role, workspace));
             tokens.insert(subject.to_owned(), token);
         }
         let mut token_files = BTreeMap::new();
         for service in Service::ALL {
-            let token = fresh_token()?;
+            let token = fresh_secret()?;
             let file = directory.join(format!("{service}.token"));
             fs::write(&file, &token)?;
             token_files.insert(service, file);
@@ -74,7 +74,8 @@ fn entry(subject: &str, token: &str, role: &str, workspace: &str) -> Value {
     json!({ "subject": subject, "token_sha256": hash, "roles": [role], "workspaces": [workspace] })
 }
 
-fn fresh_token() -> anyhow::Result<String> {
+/// 36 random bytes in base64url: 48 hexadecimal digits happen to be that too.
+pub(super) fn fresh_secret() -> anyhow::Result<String> {
     let mut secret = [0; SECRET_BYTES];
     File::open("/dev/urandom")?.read_exact(&mut secret)?;
     Ok(hex(&secret))
