@@ -1,4 +1,4 @@
-//! The layer that turns a bearer token into an [`Identity`](crate::Identity) on the request.
+//! The layer that turns a bearer token into an [`Identity`](crate::identity::Identity) on the request.
 
 use std::sync::Arc;
 

@@ -46,9 +46,4 @@ impl Caller {
     pub fn subject(&self) -> &str {
         self.0.subject()
     }
-
-    /// Who is calling.
-    pub fn identity(&self) -> &Identity {
-        &self.0
-    }
 }

@@ -18,7 +18,7 @@ const EVERY_WORKSPACE: &str = "*";
 
 /// Somebody, or some service, that may call.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Identity {
+pub(crate) struct Identity {
     subject: String,
     roles: HashSet<Role>,
     workspaces: HashSet<String>,
@@ -65,13 +65,13 @@ struct Entry {
 
 impl Identity {
     /// The stable name of who it is, as the audit log keeps it.
-    pub fn subject(&self) -> &str {
+    pub(crate) fn subject(&self) -> &str {
         &self.subject
     }
 
     /// Whether a method that asks for `role` may be called. Every role may do what a viewer can;
     /// admins and services may do what an editor can; approving is never implied.
-    pub fn may_act_as(&self, role: Role) -> bool {
+    pub(crate) fn may_act_as(&self, role: Role) -> bool {
         match role {
             Role::Viewer => !self.roles.is_empty(),
             Role::Editor => {
@@ -82,7 +82,7 @@ impl Identity {
     }
 
     /// Whether it may see and change what is in `workspace`.
-    pub fn may_enter(&self, workspace: &str) -> bool {
+    pub(crate) fn may_enter(&self, workspace: &str) -> bool {
         self.workspaces.contains(EVERY_WORKSPACE) || self.workspaces.contains(workspace)
     }
 }

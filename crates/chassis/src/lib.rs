@@ -28,7 +28,7 @@ mod tasks;
 
 pub use caller::Caller;
 pub use config::{DatabaseConfig, PeerConfig, ServeConfig, TelemetryConfig};
-pub use identity::{Identity, Role};
+pub use identity::Role;
 pub use peer::Peer;
 pub use readiness::Readiness;
 pub use server::Server;

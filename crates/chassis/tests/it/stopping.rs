@@ -27,6 +27,8 @@ async fn readiness_goes_first_then_the_port_and_requests_under_way_are_answered(
         server.shutdown.cancel();
         let next = health.message().await.unwrap().unwrap();
         assert_eq!(next.status().as_str_name(), "NOT_SERVING");
+        let ended = health.message().await.unwrap_err();
+        assert_eq!(reason(&ended).as_deref(), Some("STOPPING"));
         until(async || TcpStream::connect(server.address).await.is_err()).await;
         assert!(server.get("/readyz").await.starts_with("HTTP/1.0 503"));
         assert!(server.get("/livez").await.starts_with("HTTP/1.0 200"));
