@@ -12,8 +12,8 @@ use crate::spending::Spending;
 /// Below this a look spends nothing and cannot stop: the boundary is infinite.
 const LEAST_SPENDING: f64 = 1e-14;
 /// Panel width in standard deviations of the narrower neighbouring step. Twelve Gauss-Legendre nodes leave an error
-/// near 1e-12 at three.
-const PANEL_WIDTH: f64 = 3.0;
+/// near 1e-12 at four.
+const PANEL_WIDTH: f64 = 4.0;
 /// Beyond this many standard deviations a normal density no longer changes a sum.
 const REACH: f64 = 8.5;
 
@@ -213,12 +213,10 @@ impl Density {
                 high = boundary;
             }
             let newton = boundary + probability * (probability / wanted).ln() / slope;
-            let next = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
-            let moved = (next - boundary).abs();
-            boundary = next;
-            if moved <= 1e-13 * scale {
+            if (newton - boundary).abs() <= 1e-12 * scale {
                 break;
             }
+            boundary = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
         }
         boundary
     }

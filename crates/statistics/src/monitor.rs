@@ -20,6 +20,8 @@
 mod design;
 mod evidence;
 mod ladder;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 pub use design::{Design, TimingGuard, WhenInconclusive};

@@ -22,7 +22,7 @@ pub struct ArmCounts {
     /// Recipients with at least one human event of the metric.
     pub responders: u64,
     /// Those of them who answered soon after their mail was sent: within an age fixed beforehand and the same for all
-    /// arms, such as the response curve's median.
+    /// arms, [`crate::response::ResponseCurve::early_age`].
     pub early_responders: u64,
 }
 
@@ -182,7 +182,7 @@ fn judge(design: &Design, look: &Look, before: f64) -> Result<Admitted, Admissio
     if look.arms.iter().any(|arm| arm.sent < design.minimum_sent_per_arm.max(1)) {
         return Err(Admission::TooFewSent);
     }
-    let events: u64 = look.arms.iter().map(|arm| arm.responders).sum();
+    let events = look.arms.iter().fold(0_u64, |sum, arm| sum.saturating_add(arm.responders));
     let mut information = information(&look.arms);
     let informative = information > 0.0 && information.is_finite();
     if events < design.minimum_events || !informative {
