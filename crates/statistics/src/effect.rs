@@ -134,7 +134,8 @@ pub struct Welch {
 }
 
 /// Welch's test (1947) of arm minus baseline; the relative lift by the delta method, which treats the baseline's mean
-/// as uncertain too. Without any variance: t = 0, p = 1.
+/// as uncertain too and rests on large samples, so its critical value is the normal's. Without any variance: t = 0,
+/// p = 1.
 pub fn welch(baseline: &Sample, arm: &Sample, alpha: Alpha) -> Welch {
     let (v, w) = (baseline.variance_of_mean(), arm.variance_of_mean());
     let standard_error = (v + w).sqrt();
@@ -148,19 +149,22 @@ pub fn welch(baseline: &Sample, arm: &Sample, alpha: Alpha) -> Welch {
     let difference = arm.mean - baseline.mean;
     let t = standardized(difference, standard_error);
     let critical = student::critical(alpha.get(), degrees_of_freedom);
-    let estimate =
-        |value, error| Estimate { value, interval: Interval::around(value, critical, error) };
+    let estimate = |value, critical, error| Estimate {
+        value,
+        interval: Interval::around(value, critical, error),
+    };
+    let lift = |error| estimate(difference / baseline.mean, alpha.critical(), error);
     let lift_error = (baseline.mean.abs() > 0.0).then(|| {
         let ratio = arm.mean / baseline.mean;
         (w + v * ratio * ratio).sqrt() / baseline.mean.abs()
     });
     Welch {
-        difference: estimate(difference, standard_error),
+        difference: estimate(difference, critical, standard_error),
         standard_error,
         degrees_of_freedom,
         t,
         p_two_sided: student::two_sided(t, degrees_of_freedom),
-        lift: lift_error.map(|error| estimate(difference / baseline.mean, error)),
+        lift: lift_error.map(lift),
         lift_error,
     }
 }

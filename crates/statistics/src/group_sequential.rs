@@ -253,6 +253,13 @@ mod tests {
     }
 
     #[test]
+    fn a_boundary_seven_deviations_out_keeps_its_digits() {
+        // mpmath, 30 digits: what is spent by a tenth is 2.7225029784597647e-12.
+        let far = z(&schedule(&[(1.0, 0.1)]), Spending::OBrienFleming);
+        assert!((far[0] - 6.991_351_707_077_418).abs() < 1e-12);
+    }
+
+    #[test]
     fn one_look_at_the_deadline_is_the_plain_test() {
         let single = z(&equal(1), Spending::OBrienFleming);
         assert!((single[0] - 1.959_963_984_540_054).abs() < 1e-12);

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::number::{Alpha, Fraction, real};
-use crate::special::normal;
+use crate::special::{normal, root};
 
 /// What looking often costs: the sample size of a group-sequential design relative to a single look, at 50 looks.
 pub const SEQUENTIAL_INFLATION: f64 = 1.05;
@@ -46,7 +46,7 @@ pub fn sample_size(effect: Effect, alpha: Alpha, power: Alpha, ratio: f64) -> Re
     Ok((reach / effect.gap()).powi(2))
 }
 
-/// The same by Cohen's arcsine transformation (1988).
+/// The same by Cohen's arcsine transformation (1988), counting rejections in the wrong direction too.
 pub fn sample_size_arcsine(
     effect: Effect,
     alpha: Alpha,
@@ -55,7 +55,11 @@ pub fn sample_size_arcsine(
 ) -> Result<f64, Error> {
     let ratio = positive(ratio)?;
     let h = 2.0 * effect.arm.sqrt().asin() - 2.0 * effect.baseline.sqrt().asin();
-    let reach = alpha.critical() + normal::upper_quantile(1.0 - power.get());
+    let (critical, power) = (alpha.critical(), power.get());
+    let missing = |d: f64| normal::tail(critical - d) + normal::tail(critical + d) - power;
+    // Without the wrong direction this would be the answer, so with it the answer lies below.
+    let highest = (critical + normal::upper_quantile(1.0 - power)).max(0.0);
+    let reach = root::bracketed(missing, (0.0, highest), 0.0);
     Ok((reach / h).powi(2) * (1.0 + 1.0 / ratio))
 }
 

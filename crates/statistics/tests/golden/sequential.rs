@@ -9,7 +9,7 @@ use cursus_statistics::{Alpha, Fraction, Proportion};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::vectors::{check, pair, real};
+use crate::vectors::{check, check_allowing, pair, real};
 
 #[derive(Deserialize, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
@@ -48,7 +48,10 @@ fn boundaries_agree() {
         sides: u32,
         hsd_gamma: f64,
     }
-    check("gst_bounds", |input: Input| {
+    // The reference spends 4 (1 - Φ) in doubles, so its alphas are multiples of 4.4e-16 and a far boundary, where little
+    // density is left, is off by that over the density: 1e-5 near 7, nothing below 6.
+    let granularity = |z: f64| 4.4e-16 / (0.797_884_560_802_865_4 * (-0.5 * z * z).exp());
+    check_allowing("gst_bounds", granularity, |input: Input| {
         assert_eq!(input.sides, 2, "boundaries are two-sided");
         let boundaries = schedule(&input.info, &input.spending_time)
             .boundaries(input.spending.spending(input.hsd_gamma), Alpha::new(input.alpha).unwrap());
