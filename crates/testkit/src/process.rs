@@ -120,11 +120,7 @@ impl Process {
     pub fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
         // A child that we have not reaped keeps its number, so this cannot hit another process.
         if self.exit_status()?.is_none() {
-            let number = self.child.id().to_string();
-            Command::new("kill")
-                .args(["-s", signal.name(), &number])
-                .stderr(Stdio::null())
-                .status()
+            send(signal, self.child.id())
                 .with_context(|| format!("cannot signal {}", self.name))?;
         }
         Ok(())
@@ -164,6 +160,13 @@ impl Drop for Process {
             _ => drop(self.child.wait()),
         }
     }
+}
+
+/// Sends a signal to a process, if it is there.
+pub fn send(signal: Signal, process: u32) -> std::io::Result<()> {
+    // The shell's own `kill`: a small Debian has no other.
+    let kill = format!("kill -s {} {process}", signal.name());
+    Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status().map(drop)
 }
 
 fn read_tail(log: &Path) -> std::io::Result<String> {

@@ -4,6 +4,7 @@ use std::process::{ExitCode, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use cursus_testkit::process::{self, Signal};
 use tokio::process::{Child, Command};
 
 use crate::workspace::Workspace;
@@ -83,7 +84,7 @@ struct Running(Child);
 impl Drop for Running {
     fn drop(&mut self) {
         let Some(id) = self.0.id() else { return };
-        drop(std::process::Command::new("kill").args(["-s", "TERM", &id.to_string()]).status());
+        drop(process::send(Signal::Terminate, id));
         let started = Instant::now();
         while matches!(self.0.try_wait(), Ok(None)) && started.elapsed() < PATIENCE {
             std::thread::sleep(POLL);
