@@ -1,0 +1,203 @@
+//! What recipients do with a message: recorded once, in groups as large as the traffic makes them.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use cursus_ambient::Ambient;
+use sqlx::PgPool;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::actor::Actor;
+use crate::outcome::{Kind, Outcome};
+use crate::store::engagements::{Engagement, Sent};
+use crate::suppression::Reason;
+use crate::token::{Purpose, Token};
+use crate::{facts, metrics, store};
+
+/// How many requests may wait to be recorded, and how many are recorded together.
+const QUEUE: usize = 4_096;
+const GROUP: usize = 512;
+/// How long a reader is kept waiting for the database.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The way to have something recorded. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Engagements {
+    queue: mpsc::Sender<Hit>,
+    pool: PgPool,
+    ambient: Ambient,
+}
+
+/// The other end, to be run as a task.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    hits: mpsc::Receiver<Hit>,
+    pool: PgPool,
+    ambient: Ambient,
+}
+
+/// A pixel fetched or a link followed.
+#[derive(Debug)]
+struct Hit {
+    token: Token,
+    /// Nothing for a request that must leave no trace.
+    actor: Option<Actor>,
+    /// Told the destination, once everything is recorded.
+    answer: oneshot::Sender<Option<String>>,
+}
+
+/// Nothing was recorded, and nobody knows where a link leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unavailable;
+
+impl Engagements {
+    pub(crate) fn new(pool: PgPool, ambient: Ambient) -> (Self, Recorder) {
+        let (queue, hits) = mpsc::channel(QUEUE);
+        let recorder = Recorder { hits, pool: pool.clone(), ambient: ambient.clone() };
+        (Self { queue, pool, ambient }, recorder)
+    }
+
+    /// Records an open or a click, and says where the link leads, if it leads anywhere.
+    pub(crate) async fn record(
+        &self,
+        token: Token,
+        actor: Option<Actor>,
+    ) -> Result<Option<String>, Unavailable> {
+        let (answer, answered) = oneshot::channel();
+        let asking = async {
+            self.queue.send(Hit { token, actor, answer }).await.map_err(|_| Unavailable)?;
+            answered.await.map_err(|_| Unavailable)
+        };
+        tokio::time::timeout(PATIENCE, asking).await.unwrap_or(Err(Unavailable))
+    }
+
+    /// Ends the subscription of the recipient of a message. Says whether there is such a message; asking again changes
+    /// nothing.
+    pub(crate) async fn unsubscribe(&self, token: &Token) -> Result<bool, anyhow::Error> {
+        let now = self.ambient.now();
+        let mut tx = self.pool.begin().await?;
+        let named = [(token.workspace.clone(), token.message, 0)];
+        let Some(sent) = store::engagements::sent(&mut tx, &named).await?.pop().flatten() else {
+            return Ok(false);
+        };
+        let engagement = Engagement {
+            workspace: token.workspace.clone(),
+            key: token.message,
+            kind: Kind::Unsubscribed.as_str(),
+            link_number: 0,
+            // A machine may follow a link, but does not press a button: whoever asks is taken at their word.
+            actor: Actor::Unknown,
+        };
+        let news = store::engagements::insert(&mut tx, &[engagement], now).await?;
+        let why = (Reason::Unsubscribed, now);
+        store::suppressions::insert(&mut tx, &token.workspace, &[sent.address], why).await?;
+        if !news.is_empty() {
+            let outcome = Outcome { kind: Kind::Unsubscribed, time: now, about: sent.about };
+            facts::append(&mut tx, &[outcome]).await?;
+        }
+        tx.commit().await?;
+        if !news.is_empty() {
+            metrics::ENGAGEMENTS.with_label_values(&["unsubscribed", "unknown"]).inc();
+        }
+        Ok(true)
+    }
+}
+
+impl Recorder {
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let mut hits = Vec::with_capacity(GROUP);
+        loop {
+            let received = self.hits.recv_many(&mut hits, GROUP);
+            match shutdown.run_until_cancelled(received).await {
+                None | Some(0) => return Ok(()),
+                Some(_) => {}
+            }
+            // Everybody in the group gets the same fate; an answer that is dropped says "unavailable".
+            match self.record(&hits).await {
+                Ok(urls) => {
+                    for (hit, url) in hits.drain(..).zip(urls) {
+                        let _ = hit.answer.send(url);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "opens and clicks were not recorded"
+                    );
+                    hits.clear();
+                }
+            }
+        }
+    }
+
+    async fn record(&self, hits: &[Hit]) -> anyhow::Result<Vec<Option<String>>> {
+        let now = self.ambient.now();
+        let mut tx = self.pool.begin().await?;
+        let named: Vec<_> = hits
+            .iter()
+            .map(|hit| (hit.token.workspace.clone(), hit.token.message, hit.token.link_number))
+            .collect();
+        let sent = store::engagements::sent(&mut tx, &named).await?;
+        let done: Vec<(Engagement, &Sent)> = hits
+            .iter()
+            .zip(&sent)
+            .filter_map(|(hit, sent)| Some((hit.engagement(sent.as_ref()?)?, sent.as_ref()?)))
+            .collect();
+        if !done.is_empty() {
+            let (engagements, messages): (Vec<Engagement>, Vec<&Sent>) = done.into_iter().unzip();
+            let news: HashSet<_> =
+                store::engagements::insert(&mut tx, &engagements, now).await?.into_iter().collect();
+            let mut outcomes = HashMap::new();
+            for (engagement, sent) in engagements.into_iter().zip(messages) {
+                let Engagement { key, kind, link_number, actor, .. } = engagement;
+                let what = (key, kind, link_number, actor);
+                if news.contains(&what) {
+                    outcomes.insert(what, outcome(&what, sent, now));
+                }
+            }
+            let outcomes: Vec<Outcome> = outcomes.into_values().collect();
+            facts::append(&mut tx, &outcomes).await?;
+            tx.commit().await?;
+            for (_, kind, _, actor) in news {
+                metrics::ENGAGEMENTS.with_label_values(&[kind, actor.as_str()]).inc();
+            }
+        }
+        Ok(sent.into_iter().map(|sent| sent?.url).collect())
+    }
+}
+
+impl Hit {
+    /// What to record: nothing for a link that does not exist.
+    fn engagement(&self, sent: &Sent) -> Option<Engagement> {
+        let actor = self.actor?;
+        let kind = match self.token.purpose {
+            Purpose::Open => "opened",
+            Purpose::Click if sent.url.is_some() => "clicked",
+            Purpose::Click | Purpose::Unsubscribe => return None,
+        };
+        Some(Engagement {
+            workspace: self.token.workspace.clone(),
+            key: self.token.message,
+            kind,
+            link_number: self.token.link_number,
+            actor,
+        })
+    }
+}
+
+fn outcome(
+    (_, kind, link_number, actor): &(crate::message::Key, &'static str, u16, Actor),
+    sent: &Sent,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Outcome {
+    let (actor, link_number) = (*actor, *link_number);
+    let kind = match *kind {
+        "clicked" => {
+            let url = sent.url.clone().unwrap_or_default();
+            Kind::Clicked { actor, link_number, url }
+        }
+        _ => Kind::Opened { actor },
+    };
+    Outcome { kind, time: now, about: sent.about.clone() }
+}

@@ -1,0 +1,33 @@
+//! Every query, by what it is about. Functions take the connection, so that the caller owns the transaction; they do not
+//! read the clock, decide or log.
+
+pub(crate) mod broadcasts;
+pub(crate) mod engagements;
+pub(crate) mod messages;
+pub(crate) mod planning;
+pub(crate) mod senders;
+pub(crate) mod sending;
+pub(crate) mod suppressions;
+
+use sqlx::PgConnection;
+
+/// A value that was well formed when it was stored and is not any more.
+pub(crate) fn decoded<T, E>(value: Result<T, E>) -> Result<T, sqlx::Error>
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    value.map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// Waits for those who share the gate of a broadcast to commit, and keeps them out until this transaction has.
+pub(crate) async fn close_gate(conn: &mut PgConnection, gate: i64) -> Result<(), sqlx::Error> {
+    sqlx::query!("select pg_advisory_xact_lock($1)", gate).fetch_one(conn).await?;
+    Ok(())
+}
+
+/// Shares the gate of a broadcast until this transaction ends. What is read by the statements after it is what whoever
+/// last closed the gate left behind.
+pub(crate) async fn share_gate(conn: &mut PgConnection, gate: i64) -> Result<(), sqlx::Error> {
+    sqlx::query!("select pg_advisory_xact_lock_shared($1)", gate).fetch_one(conn).await?;
+    Ok(())
+}

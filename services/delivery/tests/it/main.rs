@@ -1,0 +1,13 @@
+//! The real service over gRPC, HTTP and SMTP, with the other services played by scripts.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod approvals;
+mod control;
+mod crash;
+mod ledger;
+mod peers;
+mod suppression;
+mod tracking;
+mod watch;
+mod world;
