@@ -13,7 +13,7 @@ pub(crate) struct Approval {
     pub(crate) campaign: CampaignName,
     pub(crate) digest: Vec<u8>,
     pub(crate) variants: Vec<Variant>,
-    /// Who it is from: a sender's name, or what recipients see.
+    /// Who it is from, as recipients see it.
     pub(crate) sender: String,
     /// A significant winner may be sent without asking again.
     pub(crate) promotes_winner: bool,
@@ -45,7 +45,7 @@ impl Approval {
         let checks = [
             ("action", self.action == Action::Launch),
             ("digest", self.digest == draft.approval_digest),
-            ("sender", self.sender == sender.name.to_string() || self.sender == sender.shown()),
+            ("sender", self.sender.trim() == sender.shown()),
             ("variants", draft.variants.iter().all(listed)),
         ];
         first_mismatch(&checks)
@@ -125,8 +125,6 @@ mod tests {
     #[test]
     fn a_launch_is_allowed_when_everything_is_what_was_approved() {
         check(&approval(), &Ok(()));
-        let sender = "workspaces/acme/senders/news".to_owned();
-        check(&Approval { sender, ..approval() }, &Ok(()));
     }
 
     #[test]

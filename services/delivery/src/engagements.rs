@@ -1,12 +1,12 @@
 //! What recipients do with a message: recorded once, in groups as large as the traffic makes them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use cursus_ambient::Ambient;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
 
 use crate::actor::Actor;
 use crate::outcome::{Kind, Outcome};
@@ -105,14 +105,10 @@ impl Engagements {
 }
 
 impl Recorder {
-    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
+    /// Until nobody is left who could have something recorded.
+    pub(crate) async fn run(mut self) -> anyhow::Result<()> {
         let mut hits = Vec::with_capacity(GROUP);
-        loop {
-            let received = self.hits.recv_many(&mut hits, GROUP);
-            match shutdown.run_until_cancelled(received).await {
-                None | Some(0) => return Ok(()),
-                Some(_) => {}
-            }
+        while self.hits.recv_many(&mut hits, GROUP).await > 0 {
             // Everybody in the group gets the same fate; an answer that is dropped says "unavailable".
             match self.record(&hits).await {
                 Ok(urls) => {
@@ -129,6 +125,7 @@ impl Recorder {
                 }
             }
         }
+        Ok(())
     }
 
     async fn record(&self, hits: &[Hit]) -> anyhow::Result<Vec<Option<String>>> {
@@ -146,20 +143,17 @@ impl Recorder {
             .collect();
         if !done.is_empty() {
             let (engagements, messages): (Vec<Engagement>, Vec<&Sent>) = done.into_iter().unzip();
-            let news: HashSet<_> =
-                store::engagements::insert(&mut tx, &engagements, now).await?.into_iter().collect();
-            let mut outcomes = HashMap::new();
-            for (engagement, sent) in engagements.into_iter().zip(messages) {
-                let Engagement { key, kind, link_number, actor, .. } = engagement;
-                let what = (key, kind, link_number, actor);
-                if news.contains(&what) {
-                    outcomes.insert(what, outcome(&what, sent, now));
-                }
-            }
-            let outcomes: Vec<Outcome> = outcomes.into_values().collect();
+            let recorded = store::engagements::insert(&mut tx, &engagements, now).await?;
+            let mut news: HashSet<_> = recorded.iter().copied().collect();
+            let outcomes: Vec<Outcome> = engagements
+                .iter()
+                .zip(messages)
+                .filter(|(it, _)| news.remove(&(it.key, it.kind, it.link_number, it.actor)))
+                .map(|(engagement, sent)| outcome(engagement, sent, now))
+                .collect();
             facts::append(&mut tx, &outcomes).await?;
             tx.commit().await?;
-            for (_, kind, _, actor) in news {
+            for (_, kind, _, actor) in recorded {
                 metrics::ENGAGEMENTS.with_label_values(&[kind, actor.as_str()]).inc();
             }
         }
@@ -186,16 +180,11 @@ impl Hit {
     }
 }
 
-fn outcome(
-    (_, kind, link_number, actor): &(crate::message::Key, &'static str, u16, Actor),
-    sent: &Sent,
-    now: chrono::DateTime<chrono::Utc>,
-) -> Outcome {
-    let (actor, link_number) = (*actor, *link_number);
-    let kind = match *kind {
-        "clicked" => {
-            let url = sent.url.clone().unwrap_or_default();
-            Kind::Clicked { actor, link_number, url }
+fn outcome(engagement: &Engagement, sent: &Sent, now: DateTime<Utc>) -> Outcome {
+    let Engagement { actor, link_number, .. } = *engagement;
+    let kind = match &sent.url {
+        Some(url) if engagement.kind == "clicked" => {
+            Kind::Clicked { actor, link_number, url: url.clone() }
         }
         _ => Kind::Opened { actor },
     };

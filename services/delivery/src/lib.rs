@@ -145,7 +145,7 @@ impl Delivery {
             "housekeeping",
             housekeeping::run(self.pool, self.ambient, retention, stop.clone()),
         );
-        tasks.spawn("recorder", self.recorder.run(stop.clone()));
+        tasks.spawn("recorder", self.recorder.run());
         tasks.spawn("tracking", http::serve(self.tracking, self.doors, stop));
         let routes = Routes::new(
             DeliveryServiceServer::new(service)

@@ -23,11 +23,8 @@ impl Sender {
         Mailbox::new(self.address.clone().into_mail(), Some(self.display_name.clone()))
     }
 
-    /// As recipients see it, and as an approval shows it: `Acme <news@acme.example>`, or the address alone.
+    /// As recipients see it, and as an approval shows it: `Acme <news@acme.example>`.
     pub(crate) fn shown(&self) -> String {
-        match self.display_name.as_str() {
-            "" => self.address.as_str().to_owned(),
-            name => format!("{name} <{}>", self.address.as_str()),
-        }
+        format!("{} <{}>", self.display_name.as_str(), self.address.as_str()).trim().to_owned()
     }
 }

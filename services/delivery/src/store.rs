@@ -19,6 +19,18 @@ where
     value.map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
+/// Lets statements on this connection take as long as they take: a result that is not recorded because somebody else's
+/// transaction was slow is a message in doubt.
+pub(crate) async fn be_patient(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select set_config(name, '0', false)
+         from unnest(array['statement_timeout', 'lock_timeout']) as name"
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(())
+}
+
 /// Waits for those who share the gate of a broadcast to commit, and keeps them out until this transaction has.
 pub(crate) async fn close_gate(conn: &mut PgConnection, gate: i64) -> Result<(), sqlx::Error> {
     sqlx::query!("select pg_advisory_xact_lock($1)", gate).fetch_one(conn).await?;

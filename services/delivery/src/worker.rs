@@ -77,6 +77,7 @@ impl Sending {
             mailing: None,
             failures: 0,
         };
+        store::be_patient(&mut lane.claim.conn).await?;
         lane.recover().await?;
         lane.run().await?;
         lane.line.hang_up().await;
@@ -165,16 +166,17 @@ impl Lane {
     /// Sends a batch, wave by wave. When this returns, something has become of every message of it.
     async fn deliver(&mut self, batch: Batch) -> anyhow::Result<()> {
         let Batch { mailing, mut letters, mut settled, is_complete } = batch;
-        self.failures = if is_complete { 0 } else { self.failures + 1 };
+        let mut is_reached = is_complete;
         while !letters.is_empty() && !self.claim.yielding.is_cancelled() {
             if let Err(failure) = self.line.connect(letters.len()).await {
-                self.failures += 1;
+                is_reached = false;
                 metrics::RELAY_FAILURES.inc();
                 tracing::warn!(error = %failure, "the relay cannot be reached");
                 break;
             }
             settled = self.wave(&mailing, &mut letters, settled).await?;
         }
+        self.failures = if is_reached { 0 } else { self.failures + 1 };
         settled.extend(letters.into_iter().map(|letter| Settled::returned(letter.leased)));
         step::commit(&mut self.claim.conn, &self.sending, &mailing, (settled, &[])).await?;
         Ok(())
@@ -215,6 +217,10 @@ impl Lane {
         });
         results.extend(futures::future::join_all(committing).await);
         self.line.drop_closed();
+        if intended.is_empty() && !keys.is_empty() {
+            // Paused or cancelled: the relay need not be bothered with the others.
+            results.extend(letters.drain(..).map(|letter| Settled::returned(letter.leased)));
+        }
         Ok(results)
     }
 

@@ -49,7 +49,7 @@ async fn quiet(service: &Service, world: &World) -> usize {
         let under_way: i64 = sqlx::query_scalar(
             "select count(*) from messages where state in ('leased', 'committing')",
         )
-        .fetch_one(&world.database.pool)
+        .fetch_one(&world.pool)
         .await
         .unwrap();
         if under_way == 0 { Ok(()) } else { Err(format!("{:?}", service.broadcast().await)) }

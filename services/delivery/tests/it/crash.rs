@@ -77,7 +77,7 @@ async fn lanes_that_lose_their_connections_go_on_where_they_were() {
         "select count(pg_terminate_backend(pid)) from pg_stat_activity
          where datname = current_database() and application_name like 'delivery.messages/%'",
     )
-    .fetch_one(&world.database.pool)
+    .fetch_one(&world.pool)
     .await
     .unwrap();
     assert!(killed > 0);
@@ -140,7 +140,7 @@ async fn a_service_told_to_stop_leaves_nothing_in_doubt() {
     let under_way: i64 = sqlx::query_scalar(
         "select count(*) from messages where state in ('leased', 'committing', 'ambiguous')",
     )
-    .fetch_one(&world.database.pool)
+    .fetch_one(&world.pool)
     .await
     .unwrap();
     assert_eq!(under_way, 0);
@@ -174,12 +174,12 @@ async fn a_planner_killed_between_pages_plans_everybody_once() {
 
 async fn planned(world: &World) -> i64 {
     let counting = sqlx::query_scalar("select count(*) from messages");
-    counting.fetch_one(&world.database.pool).await.unwrap()
+    counting.fetch_one(&world.pool).await.unwrap()
 }
 
 async fn partitions(world: &World) -> i64 {
     let counting = sqlx::query_scalar("select count(distinct partition) from messages");
-    counting.fetch_one(&world.database.pool).await.unwrap()
+    counting.fetch_one(&world.pool).await.unwrap()
 }
 
 async fn slow() -> Sink {

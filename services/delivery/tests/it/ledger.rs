@@ -123,12 +123,12 @@ async fn a_missing_mailbox_fails_and_is_suppressed_and_a_policy_is_not() {
     let failed = broadcast.ledger.unwrap().failed_counts;
     assert_eq!(failed, counts(&[("HARD_BOUNCE", 1), ("NO_SUCH_CONTACT", 1), ("POLICY", 2)]));
     let suppressed: i64 = sqlx::query_scalar("select count(*) from suppressions")
-        .fetch_one(&world.database.pool)
+        .fetch_one(&world.pool)
         .await
         .unwrap();
     assert_eq!(suppressed, 1);
     let kept: i64 = sqlx::query_scalar("select count(*) from messages where address is not null")
-        .fetch_one(&world.database.pool)
+        .fetch_one(&world.pool)
         .await
         .unwrap();
     assert_eq!(kept, 0, "addresses are forgotten once a message is final");

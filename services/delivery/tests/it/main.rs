@@ -6,6 +6,7 @@ mod approvals;
 mod control;
 mod crash;
 mod ledger;
+mod outage;
 mod peers;
 mod suppression;
 mod tracking;

@@ -66,7 +66,7 @@ impl Mail {
 
     async fn engagements(&self) -> i64 {
         let counting = sqlx::query_scalar("select count(*) from engagements");
-        counting.fetch_one(&self.world.database.pool).await.unwrap()
+        counting.fetch_one(&self.world.pool).await.unwrap()
     }
 
     async fn is_suppressed(&self) -> bool {

@@ -19,6 +19,7 @@ use cursus_testkit::clients::{Authorized, channel};
 use cursus_testkit::scratch::{self, Database};
 use cursus_testkit::sink::Sink;
 use sha2::{Digest, Sha256};
+use sqlx::PgPool;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -36,10 +37,14 @@ pub(crate) type Client = DeliveryServiceClient<Authorized>;
 
 /// Everything around the service.
 pub(crate) struct World {
-    pub(crate) database: Database,
+    /// For looking behind the service's back.
+    pub(crate) pool: PgPool,
     pub(crate) peers: Peers,
     pub(crate) sink: Sink,
     pub(crate) ambient: Ambient,
+    database_url: String,
+    // Kept until the end: it is dropped with this.
+    database: Option<Database>,
     files: TempDir,
     settings: Vec<String>,
 }
@@ -56,6 +61,13 @@ pub(crate) struct Service {
 impl World {
     pub(crate) async fn new(sink: Sink) -> Self {
         let database = scratch::database("delivery", &MIGRATOR).await.unwrap();
+        let mut world = Self::on(&database.url, sink).await;
+        world.database = Some(database);
+        world
+    }
+
+    /// On a database of its own choice.
+    pub(crate) async fn on(database_url: &str, sink: Sink) -> Self {
         let files = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| std::fs::write(files.path().join(name), text).unwrap();
         file("identities", &identities());
@@ -63,7 +75,9 @@ impl World {
         file("keys", "1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n");
         file("address-key", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE\n");
         Self {
-            database,
+            pool: PgPool::connect(database_url).await.unwrap(),
+            database_url: database_url.to_owned(),
+            database: None,
             peers: Peers::start().await,
             sink,
             ambient: Ambient::system(),
@@ -75,6 +89,11 @@ impl World {
     /// With a setting of its own, such as `--batch=8`.
     pub(crate) fn with(mut self, setting: &str) -> Self {
         self.settings.push(setting.to_owned());
+        self
+    }
+
+    pub(crate) fn without_settings(mut self) -> Self {
+        self.settings.clear();
         self
     }
 
@@ -123,7 +142,7 @@ impl World {
             "--admin-listen=127.0.0.1:0".to_owned(),
             "--tracking-listen=127.0.0.1:0".to_owned(),
             format!("--identities-file={}", path("identities")),
-            format!("--database-url={}", self.database.url),
+            format!("--database-url={}", self.database_url),
             "--database-connections=8".to_owned(),
             format!("--service-token-file={}", path("token")),
             format!("--segmentation-address={peers}"),
@@ -134,10 +153,12 @@ impl World {
             format!("--tracking-keys-file={}", path("keys")),
             format!("--address-key-file={}", path("address-key")),
             format!("--relay-host={}", relay.ip()),
-            format!("--relay-port={}", relay.port()),
             "--relay-tls=none".to_owned(),
             "--relay-hello=mail.acme.example".to_owned(),
         ];
+        if !self.settings.iter().any(|setting| setting.starts_with("--relay-port")) {
+            arguments.push(format!("--relay-port={}", relay.port()));
+        }
         arguments.extend(self.settings.iter().cloned());
         Config::try_parse_from(arguments).unwrap()
     }
