@@ -293,14 +293,11 @@ impl OrchestratorService for Orchestrator {
         };
         let now = self.ambient.now();
         let mut campaign = campaigns::lock(&mut asked.tx, &name).await?;
-        match action {
-            approval::Action::Launch if campaign.revision != seen.revision => {
-                return Err(Error::Stale.into());
-            }
-            approval::Action::Launch => {}
-            approval::Action::Promote(_) => {
-                campaign.may_propose_promotion().map_err(Error::from)?
-            }
+        if action == approval::Action::Launch && campaign.revision != seen.revision {
+            return Err(Error::Stale.into());
+        }
+        if action != approval::Action::Launch {
+            campaign.may_propose_promotion().map_err(Error::from)?;
         }
         let proposal = Proposal {
             name: approvals::fresh_name(&campaign, &self.ambient),

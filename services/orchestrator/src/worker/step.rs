@@ -46,7 +46,8 @@ impl Reconciler {
         if campaign.revision == seen.revision {
             approvals::expire(&mut tx, approval, now).await?;
             campaign.state = State::Draft;
-            campaign.state_reason = "nobody decided about the approval in time".to_owned();
+            campaign.state_reason =
+                format!("nobody decided about `{}` in time", seen.approval_name(id));
             campaigns::write(&mut tx, &mut campaign, now).await?;
             tx.commit().await?;
         }
