@@ -37,20 +37,20 @@ pub struct Config {
     pub peers: PeerConfig,
 
     /// Address of the segmentation service.
-    #[arg(long, env = "CURSUS_SEGMENTATION_ADDRESS", value_parser = address)]
-    pub segmentation_address: Uri,
+    #[arg(long, env = "CURSUS_SEGMENTATION_URL", value_parser = address)]
+    pub segmentation_url: Uri,
 
     /// Address of the content service.
-    #[arg(long, env = "CURSUS_CONTENT_ADDRESS", value_parser = address)]
-    pub content_address: Uri,
+    #[arg(long, env = "CURSUS_CONTENT_URL", value_parser = address)]
+    pub content_url: Uri,
 
     /// Address of the experiment service.
-    #[arg(long, env = "CURSUS_EXPERIMENT_ADDRESS", value_parser = address)]
-    pub experiment_address: Uri,
+    #[arg(long, env = "CURSUS_EXPERIMENT_URL", value_parser = address)]
+    pub experiment_url: Uri,
 
     /// Address of the orchestrator.
-    #[arg(long, env = "CURSUS_ORCHESTRATOR_ADDRESS", value_parser = address)]
-    pub orchestrator_address: Uri,
+    #[arg(long, env = "CURSUS_ORCHESTRATOR_URL", value_parser = address)]
+    pub orchestrator_url: Uri,
 
     /// Address to answer recipients on, over plain HTTP behind a proxy that ends TLS: the pixel, the links and
     /// unsubscribing.

@@ -81,7 +81,7 @@ impl Delivery {
     /// Binds its ports, connects to its database and brings the schema up to date.
     pub async fn build(config: Config, ambient: Ambient) -> anyhow::Result<Self> {
         let peers = Peers::new(&config)?;
-        let tracking = Tracking::new(config.token_keys()?, &config.tracking_url);
+        let tracking = Tracking::new(config.token_keys()?, &config.tracking_url)?;
         let hasher = config.address_hasher()?;
         let relay = config.relay()?;
         let pool = database::connect(&config.database, "delivery", &MIGRATOR).await?;

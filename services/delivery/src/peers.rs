@@ -80,12 +80,12 @@ impl Peers {
     pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
         let calls = |address| anyhow::Ok(config.peers.peer(address)?.calls());
         Ok(Self {
-            segmentation: SegmentationServiceClient::new(calls(&config.segmentation_address)?)
+            segmentation: SegmentationServiceClient::new(calls(&config.segmentation_url)?)
                 .max_decoding_message_size(LARGEST_RENDERING),
-            content: ContentServiceClient::new(calls(&config.content_address)?)
+            content: ContentServiceClient::new(calls(&config.content_url)?)
                 .max_decoding_message_size(LARGEST_RENDERING),
-            experiment: ExperimentServiceClient::new(calls(&config.experiment_address)?),
-            orchestrator: OrchestratorServiceClient::new(calls(&config.orchestrator_address)?),
+            experiment: ExperimentServiceClient::new(calls(&config.experiment_url)?),
+            orchestrator: OrchestratorServiceClient::new(calls(&config.orchestrator_url)?),
         })
     }
 

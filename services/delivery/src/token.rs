@@ -20,6 +20,8 @@ const SIGNATURE: usize = 16;
 const HEAD: usize = 4;
 const TAIL: usize = 16 + 2;
 const LONGEST: usize = HEAD + 63 + TAIL + SIGNATURE;
+/// The most characters that a token has.
+pub(crate) const LONGEST_TEXT: usize = (LONGEST * 4).div_ceil(3);
 const SHORTEST_SECRET: usize = 32;
 
 /// What a token is for.
@@ -90,7 +92,7 @@ impl TokenKeys {
 
     /// Nothing, unless the token was signed here for this purpose.
     pub(crate) fn verify(&self, purpose: Purpose, text: &str) -> Option<Token> {
-        if text.len() > LONGEST * 2 {
+        if text.len() > LONGEST_TEXT {
             return None;
         }
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
