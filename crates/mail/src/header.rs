@@ -1,6 +1,6 @@
 //! Values that may stand in a header, each refusing what could end the line early.
 
-use url::Url;
+use url::{Host, Url};
 
 use crate::{Domain, Malformed, address::is_dot_atom};
 
@@ -25,7 +25,7 @@ pub struct ListId(Domain);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FeedbackId(String);
 
-/// RFC 8058: the one `https` address that ends the subscription when something is posted to it.
+/// RFC 8058: the one `https` address (or `http` on loopback) that ends the subscription when something is posted to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UnsubscribeUrl(String);
 
@@ -108,7 +108,8 @@ impl UnsubscribeUrl {
             return refused("it is longer than 900 characters");
         }
         let Ok(url) = Url::parse(text) else { return refused("it is not a URL") };
-        if url.scheme() != "https" {
+        // On loopback there is nobody in between: that is how the system is tried out on one machine.
+        if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
             return refused("it must be `https`");
         }
         if !url.username().is_empty() || url.password().is_some() {
@@ -119,6 +120,15 @@ impl UnsubscribeUrl {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(domain)) => domain == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 
@@ -180,6 +190,11 @@ mod tests {
         ] {
             assert!(UnsubscribeUrl::new(text).is_err(), "{text:?}");
         }
-        assert!(UnsubscribeUrl::new("https://example.com/u?t=a&b=c").is_ok());
+        for text in
+            ["https://example.com/u?t=a&b=c", "http://127.0.0.1:7002/u/t", "http://localhost/u/t"]
+        {
+            assert!(UnsubscribeUrl::new(text).is_ok(), "{text}");
+        }
+        assert!(UnsubscribeUrl::new("http://localhost.example.com/u").is_err());
     }
 }
