@@ -11,14 +11,24 @@ fn variable(name: &str) -> String {
     value.unwrap_or_else(|| panic!("{name} is not set: run the tests with `cargo xtask test`"))
 }
 
+/// Where the tests' own Postgres is.
+pub(crate) fn database_url() -> String {
+    variable("DATABASE_URL")
+}
+
 /// The five services, whose people are in workspace `demo` and whose mail goes to `sink`.
 pub(crate) async fn start(sink: &Sink) -> Cluster {
+    start_on(sink, &database_url(), None).await
+}
+
+/// The same on other servers.
+pub(crate) async fn start_on(sink: &Sink, database_url: &str, redis_url: Option<&str>) -> Cluster {
     let blueprint = Blueprint {
         programs: PathBuf::from(variable("CURSUS_PROGRAMS")),
-        database_url: variable("DATABASE_URL"),
-        redis_url: variable("REDIS_URL"),
+        database_url: database_url.to_owned(),
+        redis_url: redis_url.map_or_else(|| variable("REDIS_URL"), str::to_owned),
         relay: sink.address(),
-        workspace: "demo".to_owned(),
+        workspace: cursus_demo::WORKSPACE.to_owned(),
         settings: Vec::new(),
     };
     Cluster::start(blueprint).await.unwrap()

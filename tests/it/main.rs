@@ -1,7 +1,9 @@
 //! What no single package can test: the five services together, and the rules of the whole tree.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod campaign;
 mod cluster;
+mod outages;
 mod processes;
 mod strangers;
 mod tidy;

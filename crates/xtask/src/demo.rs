@@ -13,13 +13,13 @@ use crate::stage::Stage;
 use crate::workspace::Workspace;
 
 const SEED: u64 = 1;
-const PEOPLE: usize = 6_000;
+const PEOPLE: usize = 20_000;
 const TICK: Duration = Duration::from_millis(100);
 const MEBIBYTE: u64 = 1 << 20;
 
-pub(crate) async fn run(workspace: &Workspace, data: Option<PathBuf>) -> anyhow::Result<()> {
-    let world = match data {
-        Some(folder) => World::hillstrom(&folder.join("hillstrom"))?,
+pub(crate) async fn run(workspace: &Workspace, hillstrom: Option<PathBuf>) -> anyhow::Result<()> {
+    let world = match hillstrom {
+        Some(path) => World::hillstrom(&path)?,
         None => World::synthetic(SEED, PEOPLE),
     };
     let stage = Stage::set(workspace, WORKSPACE).await?;

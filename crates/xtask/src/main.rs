@@ -44,9 +44,9 @@ enum Verb {
     },
     /// Run a campaign from import to report, and compare the report with what happened.
     Demo {
-        /// A folder with real data sets, whose `hillstrom` is used; without it people are made up.
-        #[arg(long, env = "CURSUS_DATA")]
-        data: Option<PathBuf>,
+        /// The MineThatData e-mail challenge: `hillstrom.csv` or its folder. Without it people are made up.
+        #[arg(long, value_name = "PATH")]
+        hillstrom: Option<PathBuf>,
     },
     /// Check licences, banned crates and sources against `deny.toml`.
     Deny,
@@ -100,7 +100,7 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
     let workspace = Workspace::find().await?;
     match verb {
         Verb::Bench { extra } => bench::all(&workspace, &extra).await,
-        Verb::Demo { data } => demo::run(&workspace, data).await,
+        Verb::Demo { hillstrom } => demo::run(&workspace, hillstrom).await,
         Verb::Deny => deny::check(&workspace).await,
         Verb::Fmt { check: true } => fmt::check(&workspace).await,
         Verb::Fmt { check: false } => fmt::format(&workspace).await,
