@@ -1,0 +1,78 @@
+//! Declaring attributes and listing them.
+
+use cursus_ambient::Ambient;
+use cursus_ids::WorkspaceId;
+use prost::Message;
+use sqlx::PgPool;
+
+use crate::asked::{Asked, Begin};
+use crate::attribute::{Attribute, Draft, MOST_ATTRIBUTES, built_in};
+use crate::error::{Error, What};
+use crate::page::{self, Page};
+use crate::store;
+
+const LIST: &str = "attributes";
+
+/// The attributes of workspaces.
+#[derive(Clone, Debug)]
+pub(crate) struct Attributes {
+    pool: PgPool,
+    ambient: Ambient,
+}
+
+impl Attributes {
+    pub(crate) fn new(pool: PgPool, ambient: Ambient) -> Self {
+        Self { pool, ambient }
+    }
+
+    /// Declares one.
+    pub(crate) async fn create<R>(
+        &self,
+        draft: Draft,
+        asked: Asked<'_, impl Message>,
+    ) -> Result<R, Error>
+    where
+        R: Message + Default + From<Attribute>,
+    {
+        let workspace = &draft.name.workspace;
+        let mut tx = self.pool.begin().await?;
+        let first = match asked.begin(&mut tx, workspace).await? {
+            Begin::Repeat(answer) => return Ok(answer),
+            Begin::First(first) => first,
+        };
+        let now = self.ambient.now();
+        let exists = || Error::Exists { what: What::Attribute, name: draft.name.to_string() };
+        if built_in(workspace).iter().any(|attribute| attribute.name == draft.name) {
+            return Err(exists());
+        }
+        store::lock_workspace(&mut tx, workspace).await?;
+        if !store::attributes::insert(&mut tx, &draft, now).await? {
+            return Err(exists());
+        }
+        if store::attributes::list(&mut tx, workspace).await?.len() > MOST_ATTRIBUTES {
+            return Err(Error::TooManyAttributes(MOST_ATTRIBUTES));
+        }
+        let Draft { name, kind, description } = draft;
+        let answer = R::from(Attribute { name, kind, description, create_time: Some(now) });
+        first.finish(&mut tx, &answer).await?;
+        tx.commit().await?;
+        Ok(answer)
+    }
+
+    /// The declared and the built-in ones, by id.
+    pub(crate) async fn list(
+        &self,
+        workspace: &WorkspaceId,
+        (size, token): (i32, &str),
+    ) -> Result<Page<Attribute>, Error> {
+        let asked = page::Asked::new(LIST, size, token, page::USUAL)?;
+        let mut conn = self.pool.acquire().await?;
+        let mut attributes = store::attributes::list(&mut conn, workspace).await?;
+        attributes.extend(built_in(workspace));
+        attributes.sort_by(|left, right| left.name.id.cmp(&right.name.id));
+        let after = asked.after.as_deref().unwrap_or_default();
+        attributes.retain(|attribute| attribute.name.id.as_ref() > after);
+        let key = |attribute: &Attribute| attribute.name.id.to_string();
+        Ok(Page::new(LIST, &asked, attributes, key))
+    }
+}

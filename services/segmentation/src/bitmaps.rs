@@ -1,0 +1,138 @@
+//! Copies of containers in Redis, for answering who is a member with `GETBIT`.
+//!
+//! A bitmap's key names the version and the digest of its members, so what is under a key never changes: a copy is
+//! there or it is not, and is never wrong or old. Whatever goes wrong here means "not there", and the container is
+//! read from Postgres.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cursus_audience::Bitset;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use tokio::time::{Instant, timeout};
+
+use crate::membership::{Place, Version};
+use crate::metrics;
+
+/// How long Redis may take: Postgres answers in that time, too.
+const PATIENCE: Duration = Duration::from_millis(150);
+/// After a failure Redis is left alone for this long, so that one that is dead costs next to nothing.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long a copy is kept. Those of versions that are no longer read go by themselves.
+const KEPT_SECONDS: u64 = 3_600;
+/// How many bitmaps are sent at once.
+const BATCH: usize = 64;
+
+/// The bitmaps in Redis.
+#[derive(Clone)]
+pub(crate) struct Bitmaps {
+    connection: ConnectionManager,
+    /// Until when Redis is left alone.
+    resting: Arc<Mutex<Option<Instant>>>,
+}
+
+/// The key of a bitmap. Those of one segment are in one slot of a Redis cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Named(String);
+
+impl Named {
+    pub(crate) fn new(place: &Place, block: i32, version: Version) -> Self {
+        let Place { segment, revision } = place;
+        let Version { number, digest } = version;
+        Self(format!(
+            "cursus:{{{}/{}}}:{revision}:{block}:{number}-{digest:016x}",
+            segment.workspace, segment.id
+        ))
+    }
+}
+
+impl Bitmaps {
+    /// Connects when first used.
+    pub(crate) fn new(redis: redis::ConnectionInfo) -> redis::RedisResult<Self> {
+        let client = redis::Client::open(redis)?;
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE))
+            .set_number_of_retries(0);
+        let connection = ConnectionManager::new_lazy_with_config(client, config)?;
+        Ok(Self { connection, resting: Arc::default() })
+    }
+
+    /// Which slots of some bitmaps of one segment are set; `None` for a bitmap that is not there.
+    pub(crate) async fn check(&self, asked: &[(Named, Vec<u16>)]) -> Vec<Option<Vec<bool>>> {
+        // One transaction, because `GETBIT` of what is not there is 0: nothing expires or comes in between.
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        for (name, slots) in asked {
+            pipe.cmd("EXISTS").arg(&name.0);
+            for slot in slots {
+                pipe.cmd("GETBIT").arg(&name.0).arg(*slot);
+            }
+        }
+        let answers: Option<Vec<i64>> = self.ask(&pipe).await;
+        let Some(mut answers) = answers.map(Vec::into_iter) else { return vec![None; asked.len()] };
+        let mut bitmap = |slots: &[u16]| {
+            let exists = answers.next()? == 1;
+            let bits: Vec<bool> = answers.by_ref().take(slots.len()).map(|bit| bit == 1).collect();
+            (exists && bits.len() == slots.len()).then_some(bits)
+        };
+        let found: Vec<_> = asked.iter().map(|(_, slots)| bitmap(slots)).collect();
+        metrics::read_from_redis(found.iter().flatten().count());
+        found
+    }
+
+    /// Copies what was read or written, as far as Redis takes it.
+    pub(crate) async fn fill(&self, bitmaps: Vec<(Named, Bitset)>) {
+        for batch in bitmaps.chunks(BATCH) {
+            let mut pipe = redis::pipe();
+            for (name, members) in batch {
+                let bytes = members.to_redis_bytes();
+                pipe.cmd("SET").arg(&name.0).arg(bytes).arg("EX").arg(KEPT_SECONDS).ignore();
+            }
+            if self.ask::<()>(&pipe).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn ask<T: redis::FromRedisValue>(&self, pipe: &redis::Pipeline) -> Option<T> {
+        if self.is_resting() {
+            return None;
+        }
+        let mut connection = self.connection.clone();
+        let failure = match timeout(PATIENCE, pipe.query_async(&mut connection)).await {
+            Ok(Ok(answer)) => return Some(answer),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        tracing::warn!(error = failure, "redis failed; reading from postgres for a while");
+        let until = Instant::now() + PAUSE;
+        *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        None
+    }
+
+    fn is_resting(&self) -> bool {
+        let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        resting.is_some_and(|until| Instant::now() < until)
+    }
+}
+
+impl fmt::Debug for Bitmaps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bitmaps(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_names_one_content_and_keeps_a_segments_keys_together() {
+        let segment = "workspaces/acme/segments/vip".parse().unwrap();
+        let place = Place { segment, revision: 2 };
+        let version = Version { number: 77, digest: -1 };
+        assert_eq!(Named::new(&place, 3, version).0, "cursus:{acme/vip}:2:3:77-ffffffffffffffff");
+    }
+}

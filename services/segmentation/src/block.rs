@@ -1,0 +1,129 @@
+//! Blocks of contacts, by name: 65,536 consecutive contacts of one workspace.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use cursus_audience::SLOTS;
+use cursus_ids::WorkspaceId;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Background work on blocks is divided into this many parts. More replicas than this have nothing to evaluate. It can
+/// only change together with the `partition` columns.
+pub(crate) const PARTITIONS: u16 = 16;
+
+/// Beyond this many, evaluating the whole block costs less than picking its contacts out one by one.
+const MOST_SLOTS: usize = 4_096;
+
+/// Which block of which workspace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct BlockName {
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) index: i32,
+}
+
+/// One thing that happened to a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// Whom it happened to; `None` is anybody.
+    pub(crate) slots: Option<Vec<u16>>,
+    /// Which attributes and events it is about; `None` is all.
+    pub(crate) names: Option<Vec<String>>,
+}
+
+impl BlockName {
+    pub(crate) fn new(workspace: WorkspaceId, index: i32) -> Self {
+        Self { workspace, index }
+    }
+
+    /// Whose work it is. The same in every release and on every machine.
+    pub(crate) fn partition(&self) -> i16 {
+        let hash = xxh3_64(format!("{}/{}", self.workspace, self.index).as_bytes());
+        i16::try_from(hash % u64::from(PARTITIONS)).expect("partitions are few")
+    }
+
+    /// The ordinals of its contacts, of whom the workspace has so many.
+    pub(crate) fn ordinals(&self, contact_count: i32) -> Range<i32> {
+        let first = self.index.saturating_mul(1 << 16);
+        first..contact_count.min(first.saturating_add(1 << 16)).max(first)
+    }
+
+    pub(crate) fn ordinal(&self, slot: u16) -> i32 {
+        self.index.saturating_mul(1 << 16) | i32::from(slot)
+    }
+}
+
+/// Every block of a workspace with so many contacts.
+pub(crate) fn all(workspace: &WorkspaceId, contact_count: i32) -> impl Iterator<Item = BlockName> {
+    let blocks = usize::try_from(contact_count).unwrap_or(0).div_ceil(SLOTS);
+    let blocks = i32::try_from(blocks).expect("fewer blocks than contacts");
+    (0..blocks).map(|index| BlockName::new(workspace.clone(), index))
+}
+
+/// Where a contact is: the block and the slot.
+pub(crate) fn position(ordinal: i32) -> (i32, u16) {
+    (ordinal >> 16, u16::try_from(ordinal & 0xffff).expect("sixteen bits"))
+}
+
+/// The blocks in which contacts changed, each with whom, unless those are most of it.
+pub(crate) fn changed(
+    workspace: &WorkspaceId,
+    ordinals: impl IntoIterator<Item = i32>,
+) -> Vec<(BlockName, Option<Vec<u16>>)> {
+    let mut blocks: BTreeMap<i32, Vec<u16>> = BTreeMap::new();
+    for ordinal in ordinals {
+        let (block, slot) = position(ordinal);
+        blocks.entry(block).or_default().push(slot);
+    }
+    let name = |index| BlockName::new(workspace.clone(), index);
+    blocks.into_iter().map(|(index, slots)| (name(index), few(slots))).collect()
+}
+
+/// The slots in order, each once, if they are few.
+pub(crate) fn few(mut slots: Vec<u16>) -> Option<Vec<u16>> {
+    slots.sort_unstable();
+    slots.dedup();
+    if slots.len() <= MOST_SLOTS { Some(slots) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn acme(index: i32) -> BlockName {
+        BlockName::new("acme".parse().unwrap(), index)
+    }
+
+    #[test]
+    fn a_contact_has_one_block_and_one_slot() {
+        for (ordinal, block, slot) in
+            [(0, 0, 0), (65_535, 0, 65_535), (65_536, 1, 0), (200_000, 3, 3_392)]
+        {
+            assert_eq!(position(ordinal), (block, slot));
+            assert_eq!(acme(block).ordinal(slot), ordinal);
+        }
+    }
+
+    #[test]
+    fn the_last_block_ends_with_the_last_contact() {
+        assert_eq!(acme(0).ordinals(10), 0..10);
+        assert_eq!(acme(1).ordinals(70_000), 65_536..70_000);
+        assert_eq!(acme(1).ordinals(10), 65_536..65_536);
+        let count = |contacts| all(&acme(0).workspace, contacts).count();
+        assert_eq!([count(0), count(1), count(65_536), count(65_537)], [0, 1, 1, 2]);
+    }
+
+    #[test]
+    fn the_partition_of_a_block_never_changes() {
+        let partitions: Vec<i16> = (0..8).map(|index| acme(index).partition()).collect();
+        assert_eq!(partitions, [3, 12, 3, 13, 7, 12, 0, 1]);
+    }
+
+    #[test]
+    fn changes_are_told_by_block_and_a_block_that_changed_mostly_as_a_whole() {
+        let workspace = acme(0).workspace;
+        let few = changed(&workspace, [65_537, 3, 3, 1]);
+        assert_eq!(few, [(acme(0), Some(vec![1, 3])), (acme(1), Some(vec![1]))]);
+        let most = changed(&workspace, 0..5_000);
+        assert_eq!(most, [(acme(0), None)]);
+    }
+}

@@ -1,0 +1,172 @@
+//! Reading blocks into columns, and asking a plan about them.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use cursus_audience::{
+    Block, BlockBuilder, EventMention, Limits, Mentions, Plan, Reach, Rule, Value,
+};
+use sqlx::PgConnection;
+
+use crate::attribute::{CREATE_TIME, EMAIL, Vocabulary};
+use crate::block::{BlockName, position};
+use crate::error::Error;
+use crate::packed;
+use crate::store;
+use crate::store::blocks::{ContactRow, EventRow, EventsWanted};
+
+/// Which contacts of a block are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent<'a> {
+    pub(crate) block: &'a BlockName,
+    /// How many contacts the workspace has.
+    pub(crate) contact_count: i32,
+    /// Only these; `None` for all.
+    pub(crate) slots: Option<&'a [u16]>,
+}
+
+/// Reads what plans with these mentions ask about.
+pub(crate) async fn load(
+    conn: &mut PgConnection,
+    extent: Extent<'_>,
+    vocabulary: &Vocabulary,
+    mentions: Mentions,
+    now: DateTime<Utc>,
+) -> Result<Block, Error> {
+    let wanted: Vec<(String, EventMention)> =
+        mentions.events.iter().map(|(name, event)| (name.clone(), event.clone())).collect();
+    let names = Names::new(&mentions, vocabulary);
+    let mut builder = BlockBuilder::new(mentions);
+    extent.slots().for_each(|slot| builder.live(slot));
+    if !names.is_empty() {
+        load_contacts(conn, extent, &names, &mut builder).await?;
+    }
+    for (name, event) in wanted {
+        load_events(conn, extent, (&name, &event, now), &mut builder).await?;
+    }
+    Ok(builder.build())
+}
+
+/// Checks a rule against the attributes of its workspace.
+pub(crate) fn compile(rule: &Rule, vocabulary: &Vocabulary) -> Result<Plan, Error> {
+    Ok(Plan::compile(rule, vocabulary.schema(), Limits::default())?)
+}
+
+impl Extent<'_> {
+    /// The slots of the contacts that exist: ordinals have no gaps.
+    fn slots(&self) -> Box<dyn Iterator<Item = u16> + Send + '_> {
+        let ordinals = self.block.ordinals(self.contact_count);
+        match self.slots {
+            None => Box::new(ordinals.map(|ordinal| position(ordinal).1)),
+            Some(slots) => {
+                let exists = move |slot: &u16| ordinals.contains(&self.block.ordinal(*slot));
+                Box::new(slots.iter().copied().filter(exists))
+            }
+        }
+    }
+
+    fn picked(&self, slots: &[u16]) -> Vec<i32> {
+        slots.iter().map(|slot| self.block.ordinal(*slot)).collect()
+    }
+}
+
+/// The attributes that are asked for.
+struct Names<'a> {
+    email: bool,
+    create_time: bool,
+    /// By the number under which it is stored.
+    declared: BTreeMap<i16, &'a str>,
+}
+
+impl<'a> Names<'a> {
+    fn new(mentions: &Mentions, vocabulary: &'a Vocabulary) -> Self {
+        let mut names = Self { email: false, create_time: false, declared: BTreeMap::new() };
+        for field in &mentions.attributes {
+            match field.name.as_str() {
+                EMAIL => names.email = true,
+                CREATE_TIME => names.create_time = true,
+                name => names.declared.extend(vocabulary.numbered(name)),
+            }
+        }
+        names
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.email && !self.create_time && self.declared.is_empty()
+    }
+
+    fn set(&self, builder: &mut BlockBuilder, contact: &ContactRow) -> Result<(), Error> {
+        let slot = position(contact.ordinal).1;
+        if self.email && !contact.email.is_empty() {
+            builder.set(slot, EMAIL, Value::Text(&contact.email));
+        }
+        if self.create_time {
+            let created = contact.create_time.timestamp_micros();
+            builder.set(slot, CREATE_TIME, Value::Time(created));
+        }
+        for read in packed::attributes(&contact.attributes) {
+            let (number, value) = read?;
+            if let Some(name) = self.declared.get(&number) {
+                builder.set(slot, name, value);
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn load_contacts(
+    conn: &mut PgConnection,
+    extent: Extent<'_>,
+    names: &Names<'_>,
+    builder: &mut BlockBuilder,
+) -> Result<(), Error> {
+    let workspace = &extent.block.workspace;
+    let each = |contact: ContactRow| names.set(builder, &contact);
+    match extent.slots {
+        None => {
+            let ordinals = extent.block.ordinals(extent.contact_count);
+            store::blocks::each_contact(conn, workspace, ordinals, each).await
+        }
+        Some(slots) => {
+            let ordinals = extent.picked(slots);
+            store::blocks::each_contact_of(conn, workspace, &ordinals, each).await
+        }
+    }
+}
+
+async fn load_events(
+    conn: &mut PgConnection,
+    extent: Extent<'_>,
+    (name, event, now): (&str, &EventMention, DateTime<Utc>),
+    builder: &mut BlockBuilder,
+) -> Result<(), Error> {
+    let workspace = &extent.block.workspace;
+    let wanted = EventsWanted {
+        name,
+        since: match event.reach {
+            Reach::Ever => None,
+            Reach::Last(length) => now.checked_sub_signed(length),
+        },
+        with_properties: !event.properties.is_empty(),
+    };
+    let reads = |property: &str| event.properties.iter().any(|field| field.name == property);
+    let each = |row: EventRow| {
+        let slot = position(row.ordinal).1;
+        let packed = row.properties.unwrap_or_default();
+        let properties = packed::properties(&packed)
+            .filter(|read| read.as_ref().map_or(true, |(property, _)| reads(property)))
+            .collect::<Result<Vec<_>, _>>()?;
+        builder.event(slot, name, row.event_time.timestamp_micros(), &properties);
+        Ok(())
+    };
+    match extent.slots {
+        None => {
+            let ordinals = extent.block.ordinals(extent.contact_count);
+            store::blocks::each_event(conn, workspace, ordinals, wanted, each).await
+        }
+        Some(slots) => {
+            let ordinals = extent.picked(slots);
+            store::blocks::each_event_of(conn, workspace, &ordinals, wanted, each).await
+        }
+    }
+}

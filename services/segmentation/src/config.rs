@@ -1,0 +1,75 @@
+//! Every setting.
+
+use std::time::Duration;
+
+use clap::Parser;
+use cursus_chassis::config;
+use cursus_chassis::{DatabaseConfig, PeerConfig, ServeConfig, TelemetryConfig};
+use http::Uri;
+
+/// Keeps contacts, events and segments, and says who is in which segment now.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "cursus-segmentation", version)]
+pub struct Config {
+    #[command(flatten)]
+    pub serve: ServeConfig,
+
+    #[command(flatten)]
+    pub telemetry: TelemetryConfig,
+
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+
+    #[command(flatten)]
+    pub peers: PeerConfig,
+
+    /// Redis that holds copies of membership bitmaps. Answers are right without it, only slower.
+    #[arg(long, env = "CURSUS_REDIS_URL", hide_env_values = true)]
+    pub redis_url: RedisUrl,
+
+    /// The delivery service, whose outcomes become events. Without it there are no `email.` events.
+    #[arg(long, env = "CURSUS_DELIVERY_ADDRESS", value_parser = config::address)]
+    pub delivery_url: Option<Uri>,
+
+    /// How often background work looks whether there is something to do of which it was not told.
+    #[arg(long, env = "CURSUS_POLL_INTERVAL", default_value = "1s", value_parser = config::duration)]
+    pub poll_interval: Duration,
+}
+
+/// Where Redis is and how to log in; neither is shown by `Debug`.
+#[derive(Clone)]
+pub struct RedisUrl(redis::ConnectionInfo);
+
+impl RedisUrl {
+    pub(crate) fn info(&self) -> redis::ConnectionInfo {
+        self.0.clone()
+    }
+}
+
+impl std::str::FromStr for RedisUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // The client's own message may quote the address, and so the password.
+        text.parse().map(Self).map_err(|_| "not a `redis://` address".to_owned())
+    }
+}
+
+impl std::fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RedisUrl(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_redis_password_is_never_shown() {
+        let url: RedisUrl = "redis://:secret@cache:6379".parse().unwrap();
+        assert!(!format!("{url:?}").contains("secret"));
+        let refused = "http://:secret@cache".parse::<RedisUrl>().unwrap_err();
+        assert!(!refused.contains("secret"), "{refused}");
+    }
+}

@@ -1,0 +1,172 @@
+//! Which containers are read for which segment, kept in memory and following Postgres, so that what is read from Redis
+//! is what Postgres says. When Postgres has not been heard of for a while, nothing is known any more.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use cursus_ids::{SegmentName, WorkspaceId};
+use sqlx::PgPool;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::bells::Bells;
+use crate::error::Error;
+use crate::membership::Served;
+use crate::store;
+
+/// How long what was last heard from Postgres is believed.
+const BELIEVED: Duration = Duration::from_secs(3);
+/// How long a question to Postgres may take when there is nothing to believe.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// A segment that nobody asks about is forgotten.
+const FORGOTTEN_AFTER: Duration = Duration::from_mins(10);
+
+/// What this replica knows of the segments it was asked about. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Index {
+    pool: PgPool,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    segments: HashMap<SegmentName, Entry>,
+    /// When a look at all of them began that succeeded.
+    verified: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    served: Arc<Served>,
+    used: Instant,
+}
+
+impl Index {
+    pub(crate) fn new(pool: PgPool) -> Self {
+        Self { pool, known: Arc::default() }
+    }
+
+    /// What is read for a segment; `None` if it is not ready or does not exist.
+    pub(crate) async fn served(&self, segment: &SegmentName) -> Result<Option<Arc<Served>>, Error> {
+        if let Some(served) = self.believed(segment) {
+            return Ok(Some(served));
+        }
+        self.reread(segment).await
+    }
+
+    /// Asks Postgres what is read for a segment.
+    pub(crate) async fn reread(&self, segment: &SegmentName) -> Result<Option<Arc<Served>>, Error> {
+        let reading = self.refresh(&segment.workspace, vec![segment.clone()]);
+        timeout(PATIENCE, reading).await.map_err(|_| Error::Uncertain)??;
+        Ok(self.lock().segments.get(segment).map(|entry| Arc::clone(&entry.served)))
+    }
+
+    /// Follows Postgres until shutdown: at once what it tells, and everything at each interval.
+    pub(crate) async fn follow(
+        self,
+        bells: Bells,
+        poll_interval: Duration,
+        shutdown: CancellationToken,
+    ) {
+        let mut due = interval(poll_interval);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let outcome = tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = due.tick() => self.refresh_all().await,
+                workspaces = bells.workspaces() => self.refresh_some(&workspaces).await,
+            };
+            if let Err(error) = outcome {
+                tracing::warn!(
+                    error = cursus_fault::chain(&error),
+                    "what is read for segments cannot be followed; trying again"
+                );
+            }
+        }
+    }
+
+    fn believed(&self, segment: &SegmentName) -> Option<Arc<Served>> {
+        let mut known = self.lock();
+        known.verified.filter(|verified| verified.elapsed() < BELIEVED)?;
+        let entry = known.segments.get_mut(segment)?;
+        entry.used = Instant::now();
+        Some(Arc::clone(&entry.served))
+    }
+
+    async fn refresh_all(&self) -> Result<(), Error> {
+        let begun = Instant::now();
+        for (workspace, segments) in self.held(|_| true) {
+            self.refresh(&workspace, segments).await?;
+        }
+        // With nothing to ask about, too, Postgres must answer to be believed.
+        let mut conn = self.pool.acquire().await?;
+        store::ping(&mut conn).await?;
+        drop(conn);
+        let mut known = self.lock();
+        known.verified = Some(begun);
+        known.segments.retain(|_, entry| entry.used.elapsed() < FORGOTTEN_AFTER);
+        Ok(())
+    }
+
+    async fn refresh_some(&self, workspaces: &BTreeSet<String>) -> Result<(), Error> {
+        for (workspace, segments) in self.held(|name| workspaces.contains(name.workspace.as_ref()))
+        {
+            self.refresh(&workspace, segments).await?;
+        }
+        Ok(())
+    }
+
+    async fn refresh(
+        &self,
+        workspace: &WorkspaceId,
+        segments: Vec<SegmentName>,
+    ) -> Result<(), Error> {
+        let ids: Vec<String> = segments.iter().map(|name| name.id.to_string()).collect();
+        let mut conn = self.pool.acquire().await?;
+        let read = store::containers::served(&mut conn, workspace, &ids).await?;
+        drop(conn);
+        let mut found: HashMap<SegmentName, Served> = read
+            .into_iter()
+            .map(|(id, served)| (SegmentName::new(workspace.clone(), id), served))
+            .collect();
+        let mut known = self.lock();
+        for segment in segments {
+            match found.remove(&segment) {
+                Some(served) => known.learn(segment, served),
+                None => drop(known.segments.remove(&segment)),
+            }
+        }
+        Ok(())
+    }
+
+    fn held(
+        &self,
+        chosen: impl Fn(&SegmentName) -> bool,
+    ) -> BTreeMap<WorkspaceId, Vec<SegmentName>> {
+        let mut held: BTreeMap<WorkspaceId, Vec<SegmentName>> = BTreeMap::new();
+        for name in self.lock().segments.keys().filter(|name| chosen(name)) {
+            held.entry(name.workspace.clone()).or_default().push(name.clone());
+        }
+        held
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        // Entries are whole at any moment, whoever panicked.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// Of two that were read at the same time, the one read later stays.
+    fn learn(&mut self, segment: SegmentName, served: Served) {
+        let now = Instant::now();
+        match self.segments.get_mut(&segment) {
+            Some(entry) if served.is_as_new_as(&entry.served) => entry.served = Arc::new(served),
+            Some(_) => {}
+            None => {
+                drop(self.segments.insert(segment, Entry { served: Arc::new(served), used: now }));
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Asking who is in a segment.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use cursus_audience::Bitset;
+use cursus_ids::{ContactId, ContactName, SegmentName};
+use futures::{Stream, stream};
+use sqlx::PgPool;
+
+use crate::bitmaps::{Bitmaps, Named};
+use crate::block::{BlockName, position};
+use crate::contacts::Contacts;
+use crate::error::{Error, What};
+use crate::index::Index;
+use crate::membership::{Place, Served};
+use crate::metrics;
+use crate::store;
+
+/// How many members are told at once.
+const RUN: usize = 1_000;
+
+/// The members of segments.
+#[derive(Clone, Debug)]
+pub(crate) struct Members {
+    pub(crate) pool: PgPool,
+    pub(crate) contacts: Contacts,
+    pub(crate) index: Index,
+    pub(crate) bitmaps: Bitmaps,
+}
+
+/// Which slots of which blocks are asked about.
+type Asked = BTreeMap<i32, Vec<u16>>;
+
+impl Members {
+    /// Says which contacts are in a segment, and by which revision. Who does not exist is in none.
+    pub(crate) async fn check(
+        &self,
+        segment: &SegmentName,
+        contacts: &[ContactName],
+    ) -> Result<(Vec<bool>, i64), Error> {
+        let mut served = self.served(segment).await?;
+        let ordinals = self.ordinals(contacts).await?;
+        let asked = by_block(&ordinals);
+        for _ in 0..ATTEMPTS {
+            let place = Place { segment: segment.clone(), revision: served.revision };
+            if let Some(members) = self.members(&place, &served, &asked).await? {
+                let is_member = |ordinal: &Option<i32>| {
+                    ordinal.is_some_and(|ordinal| members.contains(&ordinal))
+                };
+                return Ok((ordinals.iter().map(is_member).collect(), place.revision));
+            }
+            // What was read has been replaced meanwhile.
+            served = self.reread(segment).await?;
+        }
+        Err(Error::Uncertain)
+    }
+
+    /// All members in the order in which they were first written, as of when this is called.
+    pub(crate) async fn all(
+        &self,
+        segment: &SegmentName,
+    ) -> Result<impl Stream<Item = Result<Vec<ContactId>, Error>> + Send + 'static + use<>, Error>
+    {
+        self.reread(segment).await?;
+        let mut conn = self.pool.acquire().await?;
+        let blocks = store::containers::all_members(&mut conn, segment).await?;
+        drop(conn);
+        let telling = Telling {
+            pool: self.pool.clone(),
+            segment: segment.clone(),
+            blocks: blocks.into_iter(),
+            ordinals: Vec::new().into_iter(),
+        };
+        Ok(stream::try_unfold(telling, |mut telling| async move {
+            Ok(telling.run().await?.map(|run| (run, telling)))
+        }))
+    }
+
+    async fn served(&self, segment: &SegmentName) -> Result<Arc<Served>, Error> {
+        match self.index.served(segment).await? {
+            Some(served) => Ok(served),
+            None => Err(self.missing(segment).await),
+        }
+    }
+
+    async fn reread(&self, segment: &SegmentName) -> Result<Arc<Served>, Error> {
+        match self.index.reread(segment).await? {
+            Some(served) => Ok(served),
+            None => Err(self.missing(segment).await),
+        }
+    }
+
+    /// Why nothing is read for a segment.
+    async fn missing(&self, segment: &SegmentName) -> Error {
+        let found = async {
+            let mut conn = self.pool.acquire().await?;
+            store::segments::by_id(&mut conn, &segment.workspace, &[segment.id.to_string()]).await
+        };
+        match found.await {
+            Err(error) => error,
+            Ok(found) if found.is_empty() => Error::no_such(What::Segment, segment),
+            Ok(_) => Error::Computing(segment.to_string()),
+        }
+    }
+
+    async fn ordinals(&self, contacts: &[ContactName]) -> Result<Vec<Option<i32>>, Error> {
+        let mut found = self.contacts.remembered(contacts);
+        if contacts.iter().any(|name| !found.contains_key(name)) {
+            let mut conn = self.pool.acquire().await?;
+            found = self.contacts.ordinals(&mut conn, contacts).await?;
+        }
+        Ok(contacts.iter().map(|name| found.get(name).copied()).collect())
+    }
+
+    /// Which of the asked are members, from Redis and, where that has no copy, from Postgres. `None` if a container is
+    /// no longer there.
+    async fn members(
+        &self,
+        place: &Place,
+        served: &Served,
+        asked: &Asked,
+    ) -> Result<Option<HashSet<i32>>, Error> {
+        let copies: Vec<(i32, (Named, Vec<u16>))> = asked
+            .iter()
+            .filter_map(|(block, slots)| {
+                let version = *served.versions.get(block)?;
+                Some((*block, (Named::new(place, *block, version), slots.clone())))
+            })
+            .collect();
+        let (blocks, copies): (Vec<i32>, Vec<(Named, Vec<u16>)>) = copies.into_iter().unzip();
+        if blocks.is_empty() {
+            return Ok(Some(HashSet::new()));
+        }
+        let mut members = HashSet::new();
+        let mut uncopied = Vec::new();
+        for (bits, (block, (_, slots))) in
+            self.bitmaps.check(&copies).await.into_iter().zip(blocks.iter().zip(&copies))
+        {
+            let Some(bits) = bits else {
+                uncopied.push(*block);
+                continue;
+            };
+            let name = BlockName::new(place.segment.workspace.clone(), *block);
+            let set = slots.iter().zip(bits).filter(|(_, bit)| *bit);
+            members.extend(set.map(|(slot, _)| name.ordinal(*slot)));
+        }
+        let Some(read) = self.read(place, &uncopied).await? else { return Ok(None) };
+        for (block, bits) in read {
+            let name = BlockName::new(place.segment.workspace.clone(), block);
+            let set = asked[&block].iter().filter(|slot| bits.contains(**slot));
+            members.extend(set.map(|slot| name.ordinal(*slot)));
+        }
+        Ok(Some(members))
+    }
+
+    /// Reads containers from Postgres, and copies them.
+    async fn read(
+        &self,
+        place: &Place,
+        blocks: &[i32],
+    ) -> Result<Option<Vec<(i32, Bitset)>>, Error> {
+        if blocks.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let mut conn = self.pool.acquire().await?;
+        let read = store::containers::members_of(&mut conn, place, blocks).await?;
+        drop(conn);
+        if read.len() < blocks.len() {
+            return Ok(None);
+        }
+        metrics::read_from_postgres(read.len());
+        let copies = read.iter().map(|(block, version, members)| {
+            (Named::new(place, *block, *version), members.clone())
+        });
+        self.bitmaps.fill(copies.collect()).await;
+        Ok(Some(read.into_iter().map(|(block, _, members)| (block, members)).collect()))
+    }
+}
+
+const ATTEMPTS: u32 = 3;
+
+fn by_block(ordinals: &[Option<i32>]) -> Asked {
+    let mut asked = Asked::new();
+    for ordinal in ordinals.iter().flatten() {
+        let (block, slot) = position(*ordinal);
+        asked.entry(block).or_default().push(slot);
+    }
+    asked
+}
+
+/// The members that are still to be told.
+struct Telling {
+    pool: PgPool,
+    segment: SegmentName,
+    blocks: std::vec::IntoIter<(i32, Vec<u8>)>,
+    /// Of the block that is being told.
+    ordinals: std::vec::IntoIter<i32>,
+}
+
+impl Telling {
+    async fn run(&mut self) -> Result<Option<Vec<ContactId>>, Error> {
+        let mut run = Vec::new();
+        while run.len() < RUN {
+            match self.ordinals.next() {
+                Some(ordinal) => run.push(ordinal),
+                None => match self.blocks.next() {
+                    Some((block, members)) => self.unpack(block, &members)?,
+                    None => break,
+                },
+            }
+        }
+        if run.is_empty() {
+            return Ok(None);
+        }
+        let mut conn = self.pool.acquire().await?;
+        let found = store::contacts::addresses(&mut conn, &self.segment.workspace, &run).await?;
+        Ok(Some(found.into_iter().map(|(_, contact, _)| contact).collect()))
+    }
+
+    fn unpack(&mut self, block: i32, members: &[u8]) -> Result<(), Error> {
+        let members = Bitset::from_roaring_bytes(members)?;
+        let block = BlockName::new(self.segment.workspace.clone(), block);
+        let ordinals: Vec<i32> = members.iter().map(|slot| block.ordinal(slot)).collect();
+        self.ordinals = ordinals.into_iter();
+        Ok(())
+    }
+}

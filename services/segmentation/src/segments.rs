@@ -1,0 +1,233 @@
+//! Creating segments, changing them, and asking what a rule would do. Their members are computed in the background.
+
+use chrono::{DateTime, Utc};
+use cursus_ambient::Ambient;
+use cursus_audience::{BlockBuilder, ClauseCount, Rule};
+use cursus_ids::{SegmentName, WorkspaceId};
+use prost::Message;
+use sqlx::{PgConnection, PgPool};
+
+use crate::asked::{Asked, Begin};
+use crate::block::{self, BlockName};
+use crate::blocks::{self, Extent};
+use crate::contact::Contact;
+use crate::error::{Error, What};
+use crate::page::{self, Page};
+use crate::segment::{Change, DisplayName, Draft, Segment};
+use crate::store;
+
+const LIST: &str = "segments";
+
+/// The segments of workspaces.
+#[derive(Clone, Debug)]
+pub(crate) struct Segments {
+    pool: PgPool,
+    ambient: Ambient,
+}
+
+/// What a rule would do now.
+#[derive(Debug, Default)]
+pub(crate) struct Preview {
+    pub(crate) rule_text: String,
+    pub(crate) contact_count: i64,
+    pub(crate) member_count: i64,
+    /// Each clause, and how many contacts are left after it.
+    pub(crate) clauses: Vec<(String, i64)>,
+    pub(crate) sample: Vec<Contact>,
+}
+
+impl Segments {
+    pub(crate) fn new(pool: PgPool, ambient: Ambient) -> Self {
+        Self { pool, ambient }
+    }
+
+    pub(crate) async fn create<R>(
+        &self,
+        draft: Draft,
+        asked: Asked<'_, impl Message>,
+    ) -> Result<R, Error>
+    where
+        R: Message + Default + From<Segment>,
+    {
+        let mut tx = self.pool.begin().await?;
+        let first = match asked.begin(&mut tx, &draft.name.workspace).await? {
+            Begin::Repeat(answer) => return Ok(answer),
+            Begin::First(first) => first,
+        };
+        let now = self.ambient.now();
+        let contact_count = store::lock_workspace(&mut tx, &draft.name.workspace).await?;
+        check(&mut tx, &draft.name, &draft.rule).await?;
+        let Some(number) = store::segments::insert(&mut tx, &draft, now).await? else {
+            return Err(Error::Exists { what: What::Segment, name: draft.name.to_string() });
+        };
+        store::segments::insert_revision(&mut tx, &draft.name, number, &draft.rule, now).await?;
+        compute(&mut tx, &draft.name.workspace, contact_count, now).await?;
+        let answer = R::from(get(&mut tx, &draft.name).await?);
+        first.finish(&mut tx, &answer).await?;
+        tx.commit().await?;
+        Ok(answer)
+    }
+
+    pub(crate) async fn update<R>(
+        &self,
+        change: Change,
+        asked: Asked<'_, impl Message>,
+    ) -> Result<R, Error>
+    where
+        R: Message + Default + From<Segment>,
+    {
+        let workspace = &change.name.workspace;
+        let mut tx = self.pool.begin().await?;
+        let first = match asked.begin(&mut tx, workspace).await? {
+            Begin::Repeat(answer) => return Ok(answer),
+            Begin::First(first) => first,
+        };
+        let now = self.ambient.now();
+        let contact_count = store::lock_workspace(&mut tx, workspace).await?;
+        let before = get(&mut tx, &change.name).await?;
+        if change.etag.is_some_and(|etag| etag != before.etag.to_string()) {
+            return Err(Error::Stale(change.name.to_string()));
+        }
+        let display_name =
+            change.display_name.map_or(before.display_name, DisplayName::into_string);
+        let mut revision = before.revision;
+        if let Some(rule) = change.rule.filter(|rule| *rule != before.rule) {
+            check(&mut tx, &change.name, &rule).await?;
+            revision += 1;
+            store::segments::insert_revision(&mut tx, &change.name, revision, &rule, now).await?;
+        }
+        store::segments::update(&mut tx, &change.name, &display_name, revision, now).await?;
+        if revision != before.revision {
+            compute(&mut tx, workspace, contact_count, now).await?;
+        }
+        let answer = R::from(get(&mut tx, &change.name).await?);
+        first.finish(&mut tx, &answer).await?;
+        tx.commit().await?;
+        Ok(answer)
+    }
+
+    pub(crate) async fn delete(
+        &self,
+        name: &SegmentName,
+        asked: Asked<'_, impl Message>,
+    ) -> Result<(), Error> {
+        let mut tx = self.pool.begin().await?;
+        let first = match asked.begin(&mut tx, &name.workspace).await? {
+            Begin::Repeat(answer) => return Ok(answer),
+            Begin::First(first) => first,
+        };
+        let contact_count = store::lock_workspace(&mut tx, &name.workspace).await?;
+        if !store::segments::delete(&mut tx, name, self.ambient.now()).await? {
+            return Err(Error::no_such(What::Segment, name));
+        }
+        revise(&mut tx, &name.workspace, contact_count).await?;
+        first.finish(&mut tx, &()).await?;
+        Ok(tx.commit().await?)
+    }
+
+    pub(crate) async fn get(&self, name: &SegmentName) -> Result<Segment, Error> {
+        let mut conn = self.pool.acquire().await?;
+        get(&mut conn, name).await
+    }
+
+    /// Segments in the order of their ids.
+    pub(crate) async fn list(
+        &self,
+        workspace: &WorkspaceId,
+        (size, token): (i32, &str),
+    ) -> Result<Page<Segment>, Error> {
+        let asked = page::Asked::new(LIST, size, token, page::USUAL)?;
+        let after = asked.after.as_deref().unwrap_or_default();
+        let limit = i64::try_from(asked.size + 1).unwrap_or(i64::MAX);
+        let mut conn = self.pool.acquire().await?;
+        let segments = store::segments::list(&mut conn, workspace, after, limit).await?;
+        Ok(Page::new(LIST, &asked, segments, |segment| segment.name.id.to_string()))
+    }
+
+    /// Evaluates a rule at this moment, over all contacts, one block in memory at a time.
+    pub(crate) async fn preview(
+        &self,
+        workspace: &WorkspaceId,
+        rule: &Rule,
+        sample_size: usize,
+    ) -> Result<Preview, Error> {
+        let mut tx = self.pool.begin_with(SNAPSHOT).await?;
+        let now = self.ambient.now();
+        let vocabulary = store::attributes::all(&mut tx, workspace).await?;
+        let plan = blocks::compile(rule, &vocabulary)?;
+        let contact_count = store::contact_count(&mut tx, workspace).await?;
+        let mut preview = Preview {
+            rule_text: rule.to_string(),
+            contact_count: contact_count.into(),
+            ..Preview::default()
+        };
+        // So that a workspace without contacts shows its clauses, too.
+        let nobody = BlockBuilder::new(plan.mentions().clone()).build();
+        preview.add(plan.funnel(&nobody, now.timestamp_micros()));
+        let mut sample = Vec::new();
+        for block in block::all(workspace, contact_count) {
+            let extent = Extent { block: &block, contact_count, slots: None };
+            let wanted = plan.mentions().clone();
+            let columns = blocks::load(&mut tx, extent, &vocabulary, wanted, now).await?;
+            let members = plan.evaluate(&columns, now.timestamp_micros()).bits;
+            preview.member_count += i64::from(members.len());
+            let some = members.iter().take(sample_size - sample.len());
+            sample.extend(some.map(|slot| block.ordinal(slot)));
+            preview.add(plan.funnel(&columns, now.timestamp_micros()));
+        }
+        for stored in store::contacts::by_ordinal(&mut tx, workspace, &sample).await? {
+            preview.sample.push(stored.into_contact(workspace, &vocabulary)?);
+        }
+        Ok(preview)
+    }
+}
+
+impl Preview {
+    fn add(&mut self, funnel: Vec<ClauseCount>) {
+        self.clauses.resize(funnel.len(), (String::new(), 0));
+        for ((text, remaining), clause) in self.clauses.iter_mut().zip(funnel) {
+            *text = clause.text;
+            *remaining += i64::from(clause.remaining);
+        }
+    }
+}
+
+/// Reads only, and everything as of one moment.
+pub(crate) const SNAPSHOT: &str = "begin isolation level repeatable read read only";
+
+async fn get(conn: &mut PgConnection, name: &SegmentName) -> Result<Segment, Error> {
+    let ids = [name.id.to_string()];
+    let found = store::segments::by_id(conn, &name.workspace, &ids).await?;
+    found.into_iter().next().ok_or_else(|| Error::no_such(What::Segment, name))
+}
+
+/// Refuses a rule that makes no sense in the workspace.
+async fn check(tx: &mut PgConnection, name: &SegmentName, rule: &Rule) -> Result<(), Error> {
+    let vocabulary = store::attributes::all(tx, &name.workspace).await?;
+    blocks::compile(rule, &vocabulary)?;
+    Ok(())
+}
+
+/// Has a new revision computed. Without contacts it is ready already.
+async fn compute(
+    tx: &mut PgConnection,
+    workspace: &WorkspaceId,
+    contact_count: i32,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    revise(tx, workspace, contact_count).await?;
+    store::segments::promote(tx, workspace, now).await?;
+    Ok(())
+}
+
+/// Has every block looked at because the segments have changed, though no contact did. The workspace is locked, so no
+/// block is added meanwhile that would be overlooked.
+pub(crate) async fn revise(
+    tx: &mut PgConnection,
+    workspace: &WorkspaceId,
+    contact_count: i32,
+) -> Result<(), Error> {
+    let blocks: Vec<(BlockName, Option<Vec<u16>>)> =
+        block::all(workspace, contact_count).map(|block| (block, Some(Vec::new()))).collect();
+    Ok(store::blocks::insert_changes(tx, workspace, &blocks, Some(&[])).await?)
+}

@@ -1,0 +1,228 @@
+//! Queries about contacts.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use cursus_ids::{ContactId, ContactName, WorkspaceId};
+use sqlx::PgConnection;
+
+use super::id;
+use crate::attribute::Vocabulary;
+use crate::contact::{Contact, Holding};
+use crate::error::Error;
+use crate::packed;
+
+/// A contact as stored.
+pub(crate) struct Stored {
+    pub(crate) contact_id: String,
+    pub(crate) ordinal: i32,
+    pub(crate) email: String,
+    pub(crate) attributes: Vec<u8>,
+    pub(crate) create_time: DateTime<Utc>,
+    pub(crate) update_time: DateTime<Utc>,
+    /// Which write of the row this is.
+    pub(crate) row_version: i64,
+}
+
+/// What a contact is to hold.
+pub(crate) struct Write {
+    pub(crate) contact_id: String,
+    pub(crate) email: String,
+    pub(crate) attributes: Vec<u8>,
+}
+
+impl Stored {
+    pub(crate) fn holding(&self) -> Result<Holding, Error> {
+        let attributes = packed::attributes(&self.attributes)
+            .map(|read| read.map(|(number, value)| (number, value.into())))
+            .collect::<Result<_, _>>()?;
+        Ok(Holding { email: self.email.clone(), attributes })
+    }
+
+    pub(crate) fn into_contact(
+        self,
+        workspace: &WorkspaceId,
+        names: &Vocabulary,
+    ) -> Result<Contact, Error> {
+        let mut attributes = BTreeMap::new();
+        for read in packed::attributes(&self.attributes) {
+            let (number, value) = read?;
+            let name = names.name(number).ok_or(Error::Corrupt("attribute"))?;
+            attributes.insert(name.to_owned(), value.into());
+        }
+        Ok(Contact {
+            name: ContactName::new(workspace.clone(), id(&self.contact_id)?),
+            email: self.email,
+            attributes,
+            create_time: self.create_time,
+            update_time: self.update_time,
+        })
+    }
+}
+
+/// The contacts with these ids that exist, in the order in which they were first written.
+pub(crate) async fn by_id(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    ids: &[String],
+) -> sqlx::Result<Vec<Stored>> {
+    sqlx::query_as!(
+        Stored,
+        r#"select contact_id, ordinal, email, attributes, create_time, update_time,
+             xmin::text::bigint as "row_version!"
+         from contacts
+         where workspace_id = $1 and contact_id = any($2)
+         order by ordinal"#,
+        workspace.as_ref(),
+        ids,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The contacts with these ordinals, in the order in which they were first written.
+pub(crate) async fn by_ordinal(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    ordinals: &[i32],
+) -> sqlx::Result<Vec<Stored>> {
+    sqlx::query_as!(
+        Stored,
+        r#"select contact_id, ordinal, email, attributes, create_time, update_time,
+             xmin::text::bigint as "row_version!"
+         from contacts
+         where workspace_id = $1 and ordinal = any($2)
+         order by ordinal"#,
+        workspace.as_ref(),
+        ordinals,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Contacts in the order in which they were first written.
+pub(crate) async fn list(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    after: i32,
+    limit: i64,
+) -> sqlx::Result<Vec<Stored>> {
+    sqlx::query_as!(
+        Stored,
+        r#"select contact_id, ordinal, email, attributes, create_time, update_time,
+             xmin::text::bigint as "row_version!"
+         from contacts
+         where workspace_id = $1 and ordinal > $2
+         order by ordinal
+         limit $3"#,
+        workspace.as_ref(),
+        after,
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The ordinals of the contacts that exist.
+pub(crate) async fn ordinals(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    ids: &[String],
+) -> sqlx::Result<Vec<(String, i32)>> {
+    let rows = sqlx::query!(
+        "select contact_id, ordinal from contacts where workspace_id = $1 and contact_id = any($2)",
+        workspace.as_ref(),
+        ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.contact_id, row.ordinal)).collect())
+}
+
+/// The addresses of contacts, in the order in which they were first written.
+pub(crate) async fn addresses(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    ordinals: &[i32],
+) -> Result<Vec<(i32, ContactId, String)>, Error> {
+    let rows = sqlx::query!(
+        "select ordinal, contact_id, email from contacts
+         where workspace_id = $1 and ordinal = any($2)
+         order by ordinal",
+        workspace.as_ref(),
+        ordinals,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(|row| Ok((row.ordinal, id(&row.contact_id)?, row.email))).collect()
+}
+
+/// Adds contacts, which nobody else can be doing because the workspace is locked. The first gets the ordinal `first`.
+pub(crate) async fn insert(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    first: i32,
+    contacts: Vec<Write>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let (ids, emails, attributes) = columns(contacts);
+    sqlx::query!(
+        "with added as (
+             insert into contacts
+                 (workspace_id, ordinal, contact_id, email, attributes, create_time, update_time)
+             select $1, $2 + position::int - 1, contact_id, email, attributes, $3, $3
+             from unnest($4::text[], $5::text[], $6::bytea[])
+                 with ordinality as added (contact_id, email, attributes, position)
+         )
+         update workspaces set contact_count = $2 + cardinality($4) where workspace_id = $1",
+        workspace.as_ref(),
+        first,
+        now,
+        &ids,
+        &emails,
+        &attributes,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Changes contacts that still are what was read, and says how many.
+pub(crate) async fn update(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    read: &[(i32, i64)],
+    contacts: Vec<Write>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<usize> {
+    let (ordinals, versions): (Vec<i32>, Vec<i64>) = read.iter().copied().unzip();
+    let (_, emails, attributes) = columns(contacts);
+    let updated = sqlx::query!(
+        "update contacts
+         set email = changed.email, attributes = changed.attributes, update_time = $2
+         from unnest($3::int[], $4::bigint[], $5::text[], $6::bytea[])
+             as changed (ordinal, row_version, email, attributes)
+         where workspace_id = $1
+             and contacts.ordinal = changed.ordinal
+             and contacts.xmin::text::bigint = changed.row_version",
+        workspace.as_ref(),
+        now,
+        &ordinals,
+        &versions,
+        &emails,
+        &attributes,
+    )
+    .execute(conn)
+    .await?;
+    Ok(usize::try_from(updated.rows_affected()).unwrap_or(usize::MAX))
+}
+
+fn columns(contacts: Vec<Write>) -> (Vec<String>, Vec<String>, Vec<Vec<u8>>) {
+    let mut columns = (Vec::new(), Vec::new(), Vec::new());
+    for Write { contact_id, email, attributes } in contacts {
+        columns.0.push(contact_id);
+        columns.1.push(email);
+        columns.2.push(attributes);
+    }
+    columns
+}

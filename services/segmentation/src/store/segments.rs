@@ -1,0 +1,267 @@
+//! Queries about segments and the revisions of their rules.
+
+use chrono::{DateTime, Utc};
+use cursus_ids::{SegmentId, SegmentName, WorkspaceId};
+use sqlx::PgConnection;
+
+use super::id;
+use crate::error::Error;
+use crate::grpc::rule;
+use crate::segment::{Draft, Etag, Segment};
+
+/// A revision of a segment's rule that is to be followed: the one in force, or the one still read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Revision {
+    pub(crate) segment: SegmentId,
+    pub(crate) number: i64,
+}
+
+struct Row {
+    segment_id: String,
+    display_name: String,
+    rule: Vec<u8>,
+    revision: i64,
+    ready_revision: Option<i64>,
+    ready_time: Option<DateTime<Utc>>,
+    member_count: i64,
+    create_time: DateTime<Utc>,
+    update_time: DateTime<Utc>,
+    writes: i64,
+}
+
+/// Up to `limit` segments in the order of their ids.
+pub(crate) async fn list(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Segment>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select segment_id, display_name, rule, revision, ready_revision, ready_time,
+             segments.create_time, update_time, writes,
+             (select coalesce(sum(member_count), 0) from containers
+              where workspace_id = $1 and segment_id = segments.segment_id
+                  and revision = segments.revision)::bigint as "member_count!"
+         from segments join segment_revisions using (workspace_id, segment_id, revision)
+         where workspace_id = $1 and segment_id > $2 and delete_time is null
+         order by segment_id
+         limit $3"#,
+        workspace.as_ref(),
+        after,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(|row| segment(workspace, row)).collect()
+}
+
+/// The segments with these ids that exist, in no order.
+pub(crate) async fn by_id(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    ids: &[String],
+) -> Result<Vec<Segment>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select segment_id, display_name, rule, revision, ready_revision, ready_time,
+             segments.create_time, update_time, writes,
+             (select coalesce(sum(member_count), 0) from containers
+              where workspace_id = $1 and segment_id = segments.segment_id
+                  and revision = segments.revision)::bigint as "member_count!"
+         from segments join segment_revisions using (workspace_id, segment_id, revision)
+         where workspace_id = $1 and segment_id = any($2) and delete_time is null"#,
+        workspace.as_ref(),
+        ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(|row| segment(workspace, row)).collect()
+}
+
+/// Creates a segment and says which revision its rule is, unless there is one with its id. A deleted one goes on.
+pub(crate) async fn insert(
+    conn: &mut PgConnection,
+    draft: &Draft,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!(
+        "insert into segments
+             (workspace_id, segment_id, display_name, revision, create_time, update_time, writes)
+         values ($1, $2, $3, 1, $4, $4, 1)
+         on conflict (workspace_id, segment_id) do update
+         set display_name = excluded.display_name,
+             revision = segments.revision + 1,
+             ready_revision = null,
+             ready_time = null,
+             create_time = excluded.create_time,
+             update_time = excluded.update_time,
+             delete_time = null,
+             writes = segments.writes + 1
+         where segments.delete_time is not null
+         returning revision",
+        draft.name.workspace.as_ref(),
+        draft.name.id.as_ref(),
+        draft.display_name.as_ref(),
+        now,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Keeps the rule of a revision.
+pub(crate) async fn insert_revision(
+    conn: &mut PgConnection,
+    name: &SegmentName,
+    number: i64,
+    rule: &cursus_audience::Rule,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into segment_revisions (workspace_id, segment_id, revision, rule, create_time)
+         values ($1, $2, $3, $4, $5)",
+        name.workspace.as_ref(),
+        name.id.as_ref(),
+        number,
+        rule::to_bytes(rule),
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Writes the display name and the number of the rule in force.
+pub(crate) async fn update(
+    conn: &mut PgConnection,
+    name: &SegmentName,
+    display_name: &str,
+    revision: i64,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update segments
+         set display_name = $3, revision = $4, update_time = $5, writes = writes + 1
+         where workspace_id = $1 and segment_id = $2",
+        name.workspace.as_ref(),
+        name.id.as_ref(),
+        display_name,
+        revision,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Deletes a segment, and says whether there was one.
+pub(crate) async fn delete(
+    conn: &mut PgConnection,
+    name: &SegmentName,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let deleted = sqlx::query!(
+        "update segments
+         set delete_time = $3, ready_revision = null, ready_time = null, writes = writes + 1
+         where workspace_id = $1 and segment_id = $2 and delete_time is null",
+        name.workspace.as_ref(),
+        name.id.as_ref(),
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(deleted.rows_affected() == 1)
+}
+
+/// Every revision of the workspace that is to be followed.
+pub(crate) async fn followed(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+) -> Result<Vec<Revision>, Error> {
+    let rows = sqlx::query!(
+        r#"select segment_id, revision as "revision!" from segments
+         where workspace_id = $1 and delete_time is null
+         union
+         select segment_id, ready_revision from segments
+         where workspace_id = $1 and delete_time is null and ready_revision is not null
+         order by 1, 2"#,
+        workspace.as_ref(),
+    )
+    .fetch_all(conn)
+    .await?;
+    let revision = |segment_id: Option<String>, number| {
+        let segment = id(&segment_id.unwrap_or_default())?;
+        Ok(Revision { segment, number })
+    };
+    rows.into_iter().map(|row| revision(row.segment_id, row.revision)).collect()
+}
+
+/// The rule of a revision, whether or not it is in force.
+pub(crate) async fn rule(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    revision: &Revision,
+) -> Result<cursus_audience::Rule, Error> {
+    let bytes = sqlx::query_scalar!(
+        "select rule from segment_revisions
+         where workspace_id = $1 and segment_id = $2 and revision = $3",
+        workspace.as_ref(),
+        revision.segment.as_ref(),
+        revision.number,
+    )
+    .fetch_one(conn)
+    .await?;
+    rule::from_bytes(&bytes)
+}
+
+/// Puts every revision in force whose every block is computed, all at once, and names the segments.
+pub(crate) async fn promote(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "update segments
+         set ready_revision = revision, ready_time = $2
+         where workspace_id = $1
+             and ready_revision is distinct from revision
+             and delete_time is null
+             and (select count(*) from containers
+                  where containers.workspace_id = segments.workspace_id
+                      and containers.segment_id = segments.segment_id
+                      and containers.revision = segments.revision)
+                 >= coalesce((select (contact_count + 65535) / 65536 from workspaces
+                     where workspaces.workspace_id = segments.workspace_id), 0)
+         returning segment_id",
+        workspace.as_ref(),
+        now,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The workspaces that have segments being computed.
+pub(crate) async fn computing(conn: &mut PgConnection) -> Result<Vec<WorkspaceId>, Error> {
+    let ids = sqlx::query_scalar!(
+        "select distinct workspace_id from segments
+         where ready_revision is distinct from revision and delete_time is null",
+    )
+    .fetch_all(conn)
+    .await?;
+    ids.iter().map(|text| id(text)).collect()
+}
+
+fn segment(workspace: &WorkspaceId, row: Row) -> Result<Segment, Error> {
+    Ok(Segment {
+        name: SegmentName::new(workspace.clone(), id(&row.segment_id)?),
+        display_name: row.display_name,
+        rule: rule::from_bytes(&row.rule)?,
+        revision: row.revision,
+        ready_revision: row.ready_revision,
+        ready_time: row.ready_time,
+        member_count: row.member_count,
+        create_time: row.create_time,
+        update_time: row.update_time,
+        etag: Etag(row.writes),
+    })
+}

@@ -1,0 +1,20 @@
+//! The service over gRPC: a real port, a real Postgres and a real Redis, and a clock that is moved by hand.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers are part of the tests that use them"
+)]
+
+mod contacts;
+mod events;
+mod faults;
+mod following;
+mod membership;
+mod oracle;
+mod outcomes;
+mod rules;
+mod segments;
+mod snapshots;
+mod workspaces;
+mod world;

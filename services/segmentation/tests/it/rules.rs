@@ -1,0 +1,89 @@
+//! Rules, written shortly.
+
+use cursus_api::segmentation as proto;
+use proto::Operator;
+use proto::rule::Kind;
+
+const DAY: i64 = 86_400;
+
+fn rule(kind: Kind) -> proto::Rule {
+    proto::Rule { kind: Some(kind) }
+}
+
+pub(crate) fn all(rules: Vec<proto::Rule>) -> proto::Rule {
+    rule(Kind::All(proto::All { rules }))
+}
+
+pub(crate) fn any(rules: Vec<proto::Rule>) -> proto::Rule {
+    rule(Kind::Any(proto::Any { rules }))
+}
+
+pub(crate) fn not(operand: proto::Rule) -> proto::Rule {
+    rule(Kind::Not(Box::new(operand)))
+}
+
+pub(crate) fn has(attribute: &str) -> proto::Rule {
+    rule(Kind::Has(attribute.to_owned()))
+}
+
+pub(crate) fn compare(attribute: &str, operator: Operator, value: proto::Value) -> proto::Rule {
+    rule(Kind::Comparison(proto::Comparison {
+        attribute: attribute.to_owned(),
+        operator: operator.into(),
+        value: Some(value),
+    }))
+}
+
+pub(crate) fn is(attribute: &str, value: proto::Value) -> proto::Rule {
+    compare(attribute, Operator::Equal, value)
+}
+
+pub(crate) fn contains(attribute: &str, member: &str) -> proto::Rule {
+    rule(Kind::Contains(proto::SetContains {
+        attribute: attribute.to_owned(),
+        member: member.to_owned(),
+    }))
+}
+
+/// The attribute is more than so many days in the past.
+pub(crate) fn older(attribute: &str, days: i64) -> proto::Rule {
+    rule(Kind::Age(proto::AgeComparison {
+        attribute: attribute.to_owned(),
+        operator: Operator::Less.into(),
+        offset: Some(prost_types::Duration { seconds: -days * DAY, nanos: 0 }),
+    }))
+}
+
+/// At least so many events within the last days.
+pub(crate) fn did(event: &str, days: Option<i64>, at_least: u32) -> proto::Rule {
+    rule(Kind::Behaviour(proto::Behaviour {
+        event: event.to_owned(),
+        from: days.map(|days| prost_types::Duration { seconds: days * DAY, nanos: 0 }),
+        aggregate: proto::behaviour::Aggregate::Count.into(),
+        operator: Operator::GreaterOrEqual.into(),
+        value: at_least.into(),
+        ..proto::Behaviour::default()
+    }))
+}
+
+/// The sum of a property over all events with another property is at least so much.
+pub(crate) fn summed(
+    event: &str,
+    property: &str,
+    (filter, value): (&str, proto::Value),
+    at_least: f64,
+) -> proto::Rule {
+    rule(Kind::Behaviour(proto::Behaviour {
+        event: event.to_owned(),
+        r#where: vec![proto::PropertyComparison {
+            property: filter.to_owned(),
+            operator: Operator::Equal.into(),
+            value: Some(value),
+        }],
+        aggregate: proto::behaviour::Aggregate::Sum.into(),
+        property: property.to_owned(),
+        operator: Operator::GreaterOrEqual.into(),
+        value: at_least,
+        ..proto::Behaviour::default()
+    }))
+}
