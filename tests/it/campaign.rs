@@ -144,8 +144,6 @@ async fn killed_all_the_way(seed: u64) -> usize {
         outcome = cursus_demo::run(&world, &surface, &sink, &moments) => outcome,
         () = chaos => unreachable!("the run goes on until its end"),
     };
-    let outcome = outcome.unwrap_or_else(|error| panic!("seed {seed}: {error:#}"));
-    let ledger = outcome.report.ledger.unwrap();
-    eprintln!("seed {seed}: {kills} kills, {} ambiguous", ledger.ambiguous_count);
+    outcome.unwrap_or_else(|error| panic!("seed {seed}, after {kills} kills: {error:#}"));
     kills
 }
