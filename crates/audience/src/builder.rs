@@ -188,10 +188,7 @@ fn inverted(sets: BTreeMap<u16, Vec<Box<str>>>) -> Column<TextSets> {
     for (slot, members) in sets {
         column.present.insert(slot);
         for member in members {
-            let slots = column.values.entry(member).or_default();
-            if slots.last() != Some(&slot) {
-                slots.push(slot);
-            }
+            column.values.entry(member).or_default().push(slot);
         }
     }
     column

@@ -101,6 +101,7 @@ fn changes(rule: &Rule, logins: &[i64]) -> Vec<i64> {
             assert_eq!(moment % SECOND, 0);
             changes.push(moment / SECOND);
         }
+        assert!(after.is_none_or(|after| after > moment));
         (belongs, next) = (then, after);
     }
     changes
@@ -416,4 +417,13 @@ fn an_empty_block_has_no_members() {
     let block = BlockBuilder::new(plan.mentions().clone()).build();
     assert!(plan.evaluate(&block, NOW).bits.is_empty());
     assert_eq!(plan.evaluate_one(&block, 0, NOW), (false, None));
+}
+
+#[test]
+fn a_plan_refuses_a_block_loaded_for_another_rather_than_answer_wrongly() {
+    let nothing = plan(&Rule::All(Vec::new()));
+    let block = BlockBuilder::new(nothing.mentions().clone()).build();
+    let scored = plan(&number(Operator::Equal, 1.0));
+    assert!(std::panic::catch_unwind(|| scored.evaluate(&block, NOW)).is_err());
+    assert!(std::panic::catch_unwind(|| scored.funnel(&block, NOW)).is_err());
 }

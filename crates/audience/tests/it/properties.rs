@@ -69,6 +69,7 @@ proptest! {
             let membership = plan.evaluate(&block, moment);
             timeline.insert(moment, membership.bits.iter().collect::<Vec<_>>());
             let next = membership.next_change;
+            prop_assert!(next.is_none_or(|next| next > moment), "time stood still");
             prop_assert!(next.is_none_or(|next| moments.contains(&next)), "woke for nothing");
             now = next;
         }
