@@ -28,20 +28,20 @@ pub struct Config {
     pub peers: PeerConfig,
 
     /// Address of the segmentation service.
-    #[arg(long, env = "CURSUS_SEGMENTATION_ADDRESS", value_parser = address)]
-    pub segmentation_address: Uri,
+    #[arg(long, env = "CURSUS_SEGMENTATION_URL", value_parser = address)]
+    pub segmentation_url: Uri,
 
     /// Address of the content service.
-    #[arg(long, env = "CURSUS_CONTENT_ADDRESS", value_parser = address)]
-    pub content_address: Uri,
+    #[arg(long, env = "CURSUS_CONTENT_URL", value_parser = address)]
+    pub content_url: Uri,
 
     /// Address of the delivery service.
-    #[arg(long, env = "CURSUS_DELIVERY_ADDRESS", value_parser = address)]
-    pub delivery_address: Uri,
+    #[arg(long, env = "CURSUS_DELIVERY_URL", value_parser = address)]
+    pub delivery_url: Uri,
 
     /// Address of the experiment service.
-    #[arg(long, env = "CURSUS_EXPERIMENT_ADDRESS", value_parser = address)]
-    pub experiment_address: Uri,
+    #[arg(long, env = "CURSUS_EXPERIMENT_URL", value_parser = address)]
+    pub experiment_url: Uri,
 
     /// How often a campaign is compared with what it should be.
     #[arg(long, env = "CURSUS_RECONCILE_INTERVAL", default_value = "250ms", value_parser = duration)]

@@ -87,12 +87,12 @@ impl Peers {
     pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
         let calls = |address| anyhow::Ok(config.peers.peer(address)?.calls());
         Ok(Self {
-            segmentation: SegmentationServiceClient::new(calls(&config.segmentation_address)?)
+            segmentation: SegmentationServiceClient::new(calls(&config.segmentation_url)?)
                 .max_decoding_message_size(LARGEST_ANSWER),
-            content: ContentServiceClient::new(calls(&config.content_address)?)
+            content: ContentServiceClient::new(calls(&config.content_url)?)
                 .max_decoding_message_size(LARGEST_ANSWER),
-            delivery: DeliveryServiceClient::new(calls(&config.delivery_address)?),
-            experiment: ExperimentServiceClient::new(calls(&config.experiment_address)?)
+            delivery: DeliveryServiceClient::new(calls(&config.delivery_url)?),
+            experiment: ExperimentServiceClient::new(calls(&config.experiment_url)?)
                 .max_decoding_message_size(LARGEST_ANSWER),
         })
     }

@@ -26,21 +26,3 @@ impl<B: Message> Asked<'_, B> {
         Ok(cursus_once::begin(conn, workspace.as_ref(), self.id, self.method, self.body).await?)
     }
 }
-
-/// How often a transaction that lost a race is done again.
-#[derive(Debug)]
-pub(crate) struct Attempts {
-    left: u32,
-}
-
-impl Attempts {
-    pub(crate) fn few() -> Self {
-        Self { left: 5 }
-    }
-
-    /// Whether to do it again after this error.
-    pub(crate) fn again(&mut self, error: &Error) -> bool {
-        self.left = self.left.saturating_sub(1);
-        self.left > 0 && error.is_conflict()
-    }
-}

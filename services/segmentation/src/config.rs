@@ -28,7 +28,7 @@ pub struct Config {
     pub redis_url: RedisUrl,
 
     /// The delivery service, whose outcomes become events. Without it there are no `email.` events.
-    #[arg(long, env = "CURSUS_DELIVERY_ADDRESS", value_parser = config::address)]
+    #[arg(long, env = "CURSUS_DELIVERY_URL", value_parser = config::address)]
     pub delivery_url: Option<Uri>,
 
     /// How often background work looks whether there is something to do of which it was not told.

@@ -8,7 +8,6 @@ use cursus_ambient::Ambient;
 use cursus_ids::{ContactId, ContactName, WorkspaceId};
 use sqlx::{PgConnection, PgPool};
 
-use crate::asked::Attempts;
 use crate::attribute::{EMAIL, Vocabulary};
 use crate::block;
 use crate::contact::{Changed, Contact, Draft, Holding};
@@ -58,14 +57,10 @@ impl Contacts {
     ) -> Result<Written, Error> {
         let said = i64::try_from(drafts.len()).unwrap_or(i64::MAX);
         let drafts = merged(drafts);
-        let mut attempts = Attempts::few();
-        loop {
-            match self.try_write((workspace, vocabulary), &drafts).await {
-                Ok(created) => return Ok(Written { created, updated: said - created }),
-                Err(error) if attempts.again(&error) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let mut tx = self.pool.begin().await?;
+        let created = self.write_in(&mut tx, (workspace, vocabulary), &drafts).await?;
+        tx.commit().await?;
+        Ok(Written { created, updated: said - created })
     }
 
     /// Writes one contact, and reads it.
@@ -154,17 +149,6 @@ impl Contacts {
         names.iter().filter_map(known).collect()
     }
 
-    async fn try_write(
-        &self,
-        of: (&WorkspaceId, &Vocabulary),
-        drafts: &[Draft],
-    ) -> Result<i64, Error> {
-        let mut tx = self.pool.begin().await?;
-        let created = self.write_in(&mut tx, of, drafts).await?;
-        tx.commit().await?;
-        Ok(created)
-    }
-
     /// Writes in the caller's transaction, and says how many contacts are new.
     async fn write_in(
         &self,
@@ -194,7 +178,8 @@ impl Contacts {
         Ok(created)
     }
 
-    /// Writes what differs from what is known, provided that it still is as it was read.
+    /// Writes what differs from what is known. Rows are locked only for that, and in the order of their ordinals, so that
+    /// writers wait for each other and never in a circle; what was read before the lock is read again under it.
     async fn update(
         &self,
         tx: &mut PgConnection,
@@ -204,24 +189,24 @@ impl Contacts {
     ) -> Result<(), Error> {
         let drafts: HashMap<&str, &Draft> =
             drafts.iter().map(|draft| (draft.id.as_ref(), draft)).collect();
-        let mut read = Vec::new();
-        let mut writes = Vec::new();
-        for stored in known {
-            let Some(&draft) = drafts.get(stored.contact_id.as_str()) else { continue };
-            let mut holding = stored.holding()?;
-            let differs = draft.clone().apply(&mut holding);
-            if !differs.is_empty() {
-                changes.add(stored.ordinal, differs);
-                read.push((stored.ordinal, stored.row_version));
-                writes.push(write(stored.contact_id, holding));
+        let mut ordinals = Vec::new();
+        for stored in &known {
+            if difference(&drafts, stored)?.is_some() {
+                ordinals.push(stored.ordinal);
             }
         }
-        if read.is_empty() {
+        if ordinals.is_empty() {
             return Ok(());
         }
+        let mut writes = Vec::with_capacity(ordinals.len());
+        for stored in store::contacts::lock(tx, workspace, &ordinals).await? {
+            if let Some((differs, holding)) = difference(&drafts, &stored)? {
+                changes.add(stored.ordinal, differs);
+                writes.push((stored.ordinal, write(stored.contact_id, holding)));
+            }
+        }
         let now = self.ambient.now();
-        let updated = store::contacts::update(tx, workspace, &read, writes, now).await?;
-        if updated < read.len() { Err(Error::Contended) } else { Ok(()) }
+        Ok(store::contacts::update(tx, workspace, writes, now).await?)
     }
 
     async fn insert(
@@ -285,6 +270,17 @@ impl Changes {
         }
         Ok(())
     }
+}
+
+/// What a contact is to hold and in what that differs, if it does.
+fn difference(
+    drafts: &HashMap<&str, &Draft>,
+    stored: &Stored,
+) -> Result<Option<(Changed, Holding)>, Error> {
+    let Some(&draft) = drafts.get(stored.contact_id.as_str()) else { return Ok(None) };
+    let mut holding = stored.holding()?;
+    let changed = draft.clone().apply(&mut holding);
+    Ok(if changed.is_empty() { None } else { Some((changed, holding)) })
 }
 
 /// One draft for each contact, in the order in which they are named first.

@@ -30,8 +30,6 @@ pub(crate) enum Error {
     TooManyAttributes(usize),
     #[error("membership cannot be told for certain while the database does not answer; try again")]
     Uncertain,
-    #[error("too many others write the same; try again")]
-    Contended,
     #[error("a stored {0} cannot be read")]
     Corrupt(&'static str),
     #[error(transparent)]
@@ -70,18 +68,6 @@ impl Error {
         match self {
             Self::Refused { refusal, .. } => Self::Refused { row: None, refusal },
             other => other,
-        }
-    }
-
-    /// Whether the transaction lost a race and may simply be done again: a serialization failure, a deadlock, a row
-    /// that another wrote first, or one that is not what was read.
-    pub(crate) fn is_conflict(&self) -> bool {
-        match self {
-            Self::Contended => true,
-            Self::Database(sqlx::Error::Database(error)) => {
-                matches!(error.code().as_deref(), Some("40001" | "40P01" | "23505"))
-            }
-            _ => false,
         }
     }
 }
@@ -159,7 +145,6 @@ impl From<Error> for Status {
                 Fault::new(Code::ResourceExhausted, "TOO_MANY_ATTRIBUTES").with("limit", limit)
             }
             Error::Uncertain => Fault::new(Code::Unavailable, "DATABASE_UNAVAILABLE"),
-            Error::Contended => Fault::new(Code::Aborted, "CONTENDED"),
             Error::Once(once) => match once {
                 cursus_once::Error::Malformed => {
                     Fault::new(Code::InvalidArgument, "MALFORMED_REQUEST_ID")

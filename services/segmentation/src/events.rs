@@ -8,7 +8,6 @@ use cursus_ids::{ContactName, WorkspaceId};
 use prost::Message;
 use sqlx::{PgConnection, PgPool};
 
-use crate::asked::Attempts;
 use crate::block;
 use crate::contacts::Contacts;
 use crate::error::Error;
@@ -56,13 +55,14 @@ impl Events {
         drafts: &[Draft],
         others: Others,
     ) -> Result<Recorded, Error> {
-        let mut attempts = Attempts::few();
-        loop {
-            match self.try_record(workspace, drafts, others).await {
-                Err(error) if attempts.again(&error) => {}
-                outcome => return outcome,
-            }
+        let mut tx = self.pool.begin().await?;
+        let mut recorded = self.record_in(&mut tx, workspace, drafts, Source::Caller).await?;
+        if others == Others::Refused && !recorded.refused.is_empty() {
+            let (row, refusal) = recorded.refused.swap_remove(0);
+            return Err(Error::Refused { row: Some(row), refusal });
         }
+        tx.commit().await?;
+        Ok(recorded)
     }
 
     /// Records in the caller's transaction.
@@ -98,22 +98,6 @@ impl Events {
             })
             .collect();
         tell(tx, workspace, &fresh, (&ordinals, source)).await?;
-        Ok(recorded)
-    }
-
-    async fn try_record(
-        &self,
-        workspace: &WorkspaceId,
-        drafts: &[Draft],
-        others: Others,
-    ) -> Result<Recorded, Error> {
-        let mut tx = self.pool.begin().await?;
-        let mut recorded = self.record_in(&mut tx, workspace, drafts, Source::Caller).await?;
-        if others == Others::Refused && !recorded.refused.is_empty() {
-            let (row, refusal) = recorded.refused.swap_remove(0);
-            return Err(Error::Refused { row: Some(row), refusal });
-        }
-        tx.commit().await?;
         Ok(recorded)
     }
 

@@ -61,8 +61,6 @@ impl Worker {
             }
             match self.evaluator.evaluate(&mut claim.conn, block).await {
                 Ok(()) => {}
-                // It is still pending.
-                Err(error) if error.is_conflict() => {}
                 Err(error @ Error::Database(_)) => return Err(error),
                 Err(error) => {
                     stuck = true;

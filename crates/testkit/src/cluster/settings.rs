@@ -10,11 +10,11 @@ use crate::directory::Directory;
 use crate::port;
 
 const PEERS: [(Service, &str); 5] = [
-    (Service::Segmentation, "CURSUS_SEGMENTATION_ADDRESS"),
-    (Service::Content, "CURSUS_CONTENT_ADDRESS"),
-    (Service::Delivery, "CURSUS_DELIVERY_ADDRESS"),
-    (Service::Experiment, "CURSUS_EXPERIMENT_ADDRESS"),
-    (Service::Orchestrator, "CURSUS_ORCHESTRATOR_ADDRESS"),
+    (Service::Segmentation, "CURSUS_SEGMENTATION_URL"),
+    (Service::Content, "CURSUS_CONTENT_URL"),
+    (Service::Delivery, "CURSUS_DELIVERY_URL"),
+    (Service::Experiment, "CURSUS_EXPERIMENT_URL"),
+    (Service::Orchestrator, "CURSUS_ORCHESTRATOR_URL"),
 ];
 
 pub(super) fn apply(

@@ -20,8 +20,6 @@ pub(crate) struct Stored {
     pub(crate) attributes: Vec<u8>,
     pub(crate) create_time: DateTime<Utc>,
     pub(crate) update_time: DateTime<Utc>,
-    /// Which write of the row this is.
-    pub(crate) row_version: i64,
 }
 
 /// What a contact is to hold.
@@ -68,11 +66,10 @@ pub(crate) async fn by_id(
 ) -> sqlx::Result<Vec<Stored>> {
     sqlx::query_as!(
         Stored,
-        r#"select contact_id, ordinal, email, attributes, create_time, update_time,
-             xmin::text::bigint as "row_version!"
+        "select contact_id, ordinal, email, attributes, create_time, update_time
          from contacts
          where workspace_id = $1 and contact_id = any($2)
-         order by ordinal"#,
+         order by ordinal",
         workspace.as_ref(),
         ids,
     )
@@ -88,11 +85,30 @@ pub(crate) async fn by_ordinal(
 ) -> sqlx::Result<Vec<Stored>> {
     sqlx::query_as!(
         Stored,
-        r#"select contact_id, ordinal, email, attributes, create_time, update_time,
-             xmin::text::bigint as "row_version!"
+        "select contact_id, ordinal, email, attributes, create_time, update_time
          from contacts
          where workspace_id = $1 and ordinal = any($2)
-         order by ordinal"#,
+         order by ordinal",
+        workspace.as_ref(),
+        ordinals,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Locks contacts in the order of their ordinals, and reads them.
+pub(crate) async fn lock(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    ordinals: &[i32],
+) -> sqlx::Result<Vec<Stored>> {
+    sqlx::query_as!(
+        Stored,
+        "select contact_id, ordinal, email, attributes, create_time, update_time
+         from contacts
+         where workspace_id = $1 and ordinal = any($2)
+         order by ordinal
+         for no key update",
         workspace.as_ref(),
         ordinals,
     )
@@ -109,12 +125,11 @@ pub(crate) async fn list(
 ) -> sqlx::Result<Vec<Stored>> {
     sqlx::query_as!(
         Stored,
-        r#"select contact_id, ordinal, email, attributes, create_time, update_time,
-             xmin::text::bigint as "row_version!"
+        "select contact_id, ordinal, email, attributes, create_time, update_time
          from contacts
          where workspace_id = $1 and ordinal > $2
          order by ordinal
-         limit $3"#,
+         limit $3",
         workspace.as_ref(),
         after,
         limit,
@@ -187,34 +202,29 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Changes contacts that still are what was read, and says how many.
+/// Changes contacts, which are locked.
 pub(crate) async fn update(
     conn: &mut PgConnection,
     workspace: &WorkspaceId,
-    read: &[(i32, i64)],
-    contacts: Vec<Write>,
+    contacts: Vec<(i32, Write)>,
     now: DateTime<Utc>,
-) -> sqlx::Result<usize> {
-    let (ordinals, versions): (Vec<i32>, Vec<i64>) = read.iter().copied().unzip();
+) -> sqlx::Result<()> {
+    let (ordinals, contacts): (Vec<i32>, Vec<Write>) = contacts.into_iter().unzip();
     let (_, emails, attributes) = columns(contacts);
-    let updated = sqlx::query!(
+    sqlx::query!(
         "update contacts
          set email = changed.email, attributes = changed.attributes, update_time = $2
-         from unnest($3::int[], $4::bigint[], $5::text[], $6::bytea[])
-             as changed (ordinal, row_version, email, attributes)
-         where workspace_id = $1
-             and contacts.ordinal = changed.ordinal
-             and contacts.xmin::text::bigint = changed.row_version",
+         from unnest($3::int[], $4::text[], $5::bytea[]) as changed (ordinal, email, attributes)
+         where workspace_id = $1 and contacts.ordinal = changed.ordinal",
         workspace.as_ref(),
         now,
         &ordinals,
-        &versions,
         &emails,
         &attributes,
     )
     .execute(conn)
     .await?;
-    Ok(usize::try_from(updated.rows_affected()).unwrap_or(usize::MAX))
+    Ok(())
 }
 
 fn columns(contacts: Vec<Write>) -> (Vec<String>, Vec<String>, Vec<Vec<u8>>) {
