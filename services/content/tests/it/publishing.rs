@@ -249,3 +249,38 @@ async fn what_does_not_exist_is_not_found() {
         assert_eq!(reason(&status), "NO_SUCH_TEMPLATE_VERSION");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_that_changes_while_it_is_compiled_is_compiled_again() {
+    let world = World::new().await;
+    world.create(source("Old")).await;
+    let new = source("New");
+    let mut changing = world.database.pool.begin().await.unwrap();
+    let change = sqlx::query("update templates set mjml = $1, revision = revision + 1");
+    change.bind(&new.mjml).execute(&mut *changing).await.unwrap();
+
+    let mut client = world.client("grace");
+    let mut publishing = JoinSet::new();
+    publishing.spawn(async move { client.publish_template(publish_request()).await });
+    let waiting = "select count(*) from pg_stat_activity \
+                   where datname = current_database() and wait_event_type = 'Lock'";
+    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&world.database.pool).await.unwrap() == 0
+    {
+        assert!(publishing.try_join_next().is_none(), "it does not wait for the change");
+        tokio::task::yield_now().await;
+    }
+    changing.commit().await.unwrap();
+    let version = publishing.join_next().await.unwrap().unwrap().unwrap().into_inner();
+    assert_eq!(version.source, Some(new));
+    assert_eq!(versions(&world).await, [version]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn characters_that_cannot_be_stored_do_not_break_publishing() {
+    let world = World::new().await;
+    world
+        .create(source("Hi &#0; there &#x1; <a href=\"https://shop.example/&#0;\">Shop</a>"))
+        .await;
+    let outcome = world.publish().await.map_err(|status| status.code());
+    assert!(matches!(outcome, Ok(_) | Err(Code::InvalidArgument)), "{outcome:?}");
+}

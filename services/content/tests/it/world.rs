@@ -135,7 +135,7 @@ fn config(database: &Database, segmentation: &Segmentation, files: &TempDir) -> 
         format!("--database-url={}", database.url),
         "--database-connections=8".to_owned(),
         format!("--service-token-file={}", path("token")),
-        format!("--segmentation-address=http://{}", segmentation.address),
+        format!("--segmentation-url=http://{}", segmentation.address),
         "--cached-versions=2".to_owned(),
     ];
     Config::try_parse_from(arguments).unwrap()
