@@ -7,6 +7,7 @@
 pub mod clients;
 pub mod cluster;
 pub mod directory;
+pub mod fake;
 pub mod port;
 pub mod process;
 pub mod scratch;
