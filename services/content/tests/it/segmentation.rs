@@ -1,6 +1,5 @@
 //! The segmentation service, reduced to what content asks of it.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -8,12 +7,9 @@ use cursus_api::segmentation::{
     Attribute, AttributeKind, BatchGetContactsRequest, BatchGetContactsResponse, Contact,
     ListAttributesRequest, ListAttributesResponse, TextSet, Value, value,
 };
+use cursus_testkit::fake::{Fake, Serving};
 use prost_types::Timestamp;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-use tonic::service::Routes;
-use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
+use tonic::Status;
 
 /// So small that a few attributes take several pages.
 const PAGE: usize = 2;
@@ -33,24 +29,15 @@ pub(crate) struct Script {
 pub(crate) struct Segmentation {
     script: Arc<Mutex<Script>>,
     pub(crate) address: SocketAddr,
-    _server: JoinSet<()>,
+    _serving: Serving,
 }
 
 impl Segmentation {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let script = Script { attributes: attributes(), ..Script::default() };
         let script = Arc::new(Mutex::new(script));
-        let router = router(&script);
-        let mut server = JoinSet::new();
-        server.spawn(async move {
-            let serving = tonic::transport::Server::builder()
-                .add_routes(Routes::from(router))
-                .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
-            serving.await.unwrap();
-        });
-        Self { script, address, _server: server }
+        let serving = fake(&script).serve().await.unwrap();
+        Self { script, address: serving.address, _serving: serving }
     }
 
     pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
@@ -107,12 +94,15 @@ fn attributes() -> Vec<Attribute> {
     .into()
 }
 
-fn router(script: &Arc<Mutex<Script>>) -> axum::Router {
-    let it = Arc::clone(script);
-    let router =
-        unary(axum::Router::new(), "ListAttributes", move |r| list(&it.lock().unwrap(), &r));
-    let it = Arc::clone(script);
-    unary(router, "BatchGetContacts", move |r| batch(&mut it.lock().unwrap(), r))
+fn fake(script: &Arc<Mutex<Script>>) -> Fake {
+    let (lists, batches) = (Arc::clone(script), Arc::clone(script));
+    Fake::default()
+        .on("segmentation.v1.SegmentationService/ListAttributes", move |request| {
+            list(&lists.lock().unwrap(), &request)
+        })
+        .on("segmentation.v1.SegmentationService/BatchGetContacts", move |request| {
+            batch(&mut batches.lock().unwrap(), request)
+        })
 }
 
 fn list(
@@ -141,39 +131,4 @@ fn batch(
     script.asked.push((request.parent, request.names.len()));
     let found = |name: &String| script.contacts.iter().find(|it| it.name == *name).cloned();
     Ok(BatchGetContactsResponse { contacts: request.names.iter().filter_map(found).collect() })
-}
-
-/// A unary method as a route: the generated trait asks for every method of the service.
-fn unary<Q, A>(
-    router: axum::Router,
-    method: &str,
-    answer: impl Fn(Q) -> Result<A, Status> + Clone + Send + Sync + 'static,
-) -> axum::Router
-where
-    Q: prost::Message + Default + 'static,
-    A: prost::Message + Default + 'static,
-{
-    let handle = move |request: http::Request<axum::body::Body>| {
-        let answer = answer.clone();
-        let service = tower::service_fn(move |request: Request<Q>| {
-            std::future::ready(answer(request.into_inner()).map(Response::new))
-        });
-        respond(service, request)
-    };
-    let path = format!("/cursus.segmentation.v1.SegmentationService/{method}");
-    router.route(&path, axum::routing::post(handle))
-}
-
-fn respond<Q, A, S>(
-    service: S,
-    request: http::Request<axum::body::Body>,
-) -> impl Future<Output = http::Response<tonic::body::Body>>
-where
-    Q: prost::Message + Default + 'static,
-    A: prost::Message + Default + 'static,
-    S: tonic::server::UnaryService<Q, Response = A> + Send,
-    S::Future: Send,
-{
-    let codec = tonic_prost::ProstCodec::<A, Q>::default();
-    async move { tonic::server::Grpc::new(codec).unary(service, request).await }
 }
