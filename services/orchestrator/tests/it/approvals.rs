@@ -128,9 +128,9 @@ async fn the_record_is_a_chain_that_anybody_can_verify() {
         let micros = time.seconds * 1_000_000 + i64::from(time.nanos / 1_000);
         let mut hasher = Sha256::new();
         let (sequence, time) = (entry.sequence.to_be_bytes(), micros.to_be_bytes());
-        let texts = [&entry.subject, &entry.action, &entry.resource, &entry.detail];
+        let texts: [&String; 4] = [&entry.subject, &entry.action, &entry.resource, &entry.detail];
         let parts = [before.as_slice(), &sequence, &time];
-        for part in parts.into_iter().chain(texts.map(|it| it.as_bytes())) {
+        for part in parts.into_iter().chain(texts.map(String::as_bytes)) {
             hasher.update(u64::try_from(part.len()).unwrap().to_be_bytes());
             hasher.update(part);
         }

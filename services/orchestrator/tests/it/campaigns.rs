@@ -12,7 +12,7 @@ use crate::world::{SPRING, World, draft, reason};
 #[tokio::test]
 async fn a_malformed_campaign_is_refused_with_its_field() {
     let world = World::new().await;
-    let cases: [(&str, fn(&mut CreateCampaignRequest)); 8] = [
+    let cases: [(&str, Spoil); 8] = [
         ("campaign_id", |it| "not an id".clone_into(&mut it.campaign_id)),
         ("parent", |it| it.parent.clear()),
         ("campaign.audience.include", |it| campaign(it).audience = None),
@@ -38,6 +38,9 @@ async fn a_malformed_campaign_is_refused_with_its_field() {
     let absent = world.client("edith").get_campaign(request).await.unwrap_err();
     assert_eq!(absent.code(), Code::NotFound);
 }
+
+/// Makes one field wrong.
+type Spoil = fn(&mut CreateCampaignRequest);
 
 fn campaign(request: &mut CreateCampaignRequest) -> &mut cursus_api::orchestrator::Campaign {
     request.campaign.as_mut().unwrap()

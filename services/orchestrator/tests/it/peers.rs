@@ -48,10 +48,10 @@ pub(crate) struct Peers {
 
 impl Script {
     /// Notes an effect; it happens once for a request id.
-    fn effect(&mut self, method: &'static str, request_id: &str) -> Result<bool, Status> {
+    fn effect(&mut self, method: &'static str, request_id: &str) -> bool {
         let times = self.effects.entry((method, request_id.to_owned())).or_default();
         *times += 1;
-        Ok(*times == 1)
+        *times == 1
     }
 
     /// Whether this answer gets lost.
@@ -146,7 +146,7 @@ fn segmentation_and_content(fake: Fake, script: &Arc<Mutex<Script>>) -> Fake {
     })
     .on("segmentation.v1.SegmentationService/CreateSnapshot", move |r: CreateSnapshotRequest| {
         let mut script = three.lock().unwrap();
-        script.effect("CreateSnapshot", &r.request_id)?;
+        script.effect("CreateSnapshot", &r.request_id);
         let asked = r.snapshot.unwrap_or_default();
         let segments = asked.audience.map_or(0, |it| it.include.len() + it.exclude.len());
         let answer = Snapshot {
@@ -176,7 +176,7 @@ fn experiments(fake: Fake, script: &Arc<Mutex<Script>>) -> Fake {
     let (create, get, start, close, results, decide) = (its(), its(), its(), its(), its(), its());
     fake.on(&format!("{SERVICE}/CreateExperiment"), move |r: CreateExperimentRequest| {
         let mut script = create.lock().unwrap();
-        script.effect("CreateExperiment", &r.request_id)?;
+        script.effect("CreateExperiment", &r.request_id);
         Ok(script.experiment(format!("{}/experiments/{}", r.parent, r.experiment_id)))
     })
     .on(&format!("{SERVICE}/GetExperiment"), move |r: GetExperimentRequest| {
@@ -184,7 +184,7 @@ fn experiments(fake: Fake, script: &Arc<Mutex<Script>>) -> Fake {
     })
     .on(&format!("{SERVICE}/StartExperiment"), move |r: StartExperimentRequest| {
         let mut script = start.lock().unwrap();
-        if script.effect("StartExperiment", &r.request_id)? {
+        if script.effect("StartExperiment", &r.request_id) {
             script.experiment = experiment::State::Running;
         }
         let answer = script.experiment(r.name);
@@ -192,7 +192,7 @@ fn experiments(fake: Fake, script: &Arc<Mutex<Script>>) -> Fake {
     })
     .on(&format!("{SERVICE}/CloseExposure"), move |r: CloseExposureRequest| {
         let mut script = close.lock().unwrap();
-        script.effect("CloseExposure", &r.request_id)?;
+        script.effect("CloseExposure", &r.request_id);
         let answer = script.experiment(r.name);
         script.answer("CloseExposure", answer)
     })
@@ -202,7 +202,7 @@ fn experiments(fake: Fake, script: &Arc<Mutex<Script>>) -> Fake {
     })
     .on(&format!("{SERVICE}/DecideExperiment"), move |r: DecideExperimentRequest| {
         let mut script = decide.lock().unwrap();
-        script.effect("DecideExperiment", &r.request_id)?;
+        script.effect("DecideExperiment", &r.request_id);
         let answer = script.experiment(r.name);
         script.answer("DecideExperiment", answer)
     })
@@ -219,7 +219,7 @@ fn delivery(fake: Fake, script: &Arc<Mutex<Script>>) -> Fake {
     })
     .on(&format!("{SERVICE}/CreateBroadcast"), move |r: CreateBroadcastRequest| {
         let mut script = create.lock().unwrap();
-        if script.effect("CreateBroadcast", &r.request_id)? {
+        if script.effect("CreateBroadcast", &r.request_id) {
             let ledger = Ledger { held_count: script.held, ..Ledger::default() };
             let name = format!("{}/broadcasts/{}", r.parent, r.broadcast_id);
             let asked = r.broadcast.unwrap_or_default();
@@ -244,7 +244,7 @@ fn delivery(fake: Fake, script: &Arc<Mutex<Script>>) -> Fake {
     })
     .on(&format!("{SERVICE}/ReleaseBroadcast"), move |r: ReleaseBroadcastRequest| {
         let mut script = release.lock().unwrap();
-        script.effect("ReleaseBroadcast", &r.request_id)?;
+        script.effect("ReleaseBroadcast", &r.request_id);
         let broadcast = script.broadcast.as_mut().ok_or_else(|| Status::not_found("none"))?;
         broadcast.released_arm = r.arm;
         broadcast.ledger = Some(Ledger::default());
