@@ -1,0 +1,92 @@
+//! What was counted at one moment: units, answers and money, by arm and by segment.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What one group of units did about one metric.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Tally {
+    /// Units with an event that counts.
+    pub(crate) answered: u64,
+    /// Units whose only events were a machine's.
+    pub(crate) machine: u64,
+    /// Units that answered soon after their exposure; of the deciding metric only.
+    pub(crate) early: u64,
+    /// Of money.
+    pub(crate) total: f64,
+    /// Of the units' totals.
+    pub(crate) squares: f64,
+}
+
+/// One group of units.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Group {
+    pub(crate) units: u64,
+    /// In the order of the design.
+    pub(crate) metrics: Vec<Tally>,
+}
+
+/// Which group a unit is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Arm(usize),
+    Holdout,
+    /// The remainder, once it got the chosen arm.
+    Released,
+}
+
+/// All groups side by side.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Counts {
+    pub(crate) arms: Vec<Group>,
+    pub(crate) holdout: Group,
+    pub(crate) released: Group,
+}
+
+/// Everybody, and everybody in each segment.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Census {
+    pub(crate) whole: Counts,
+    pub(crate) segments: BTreeMap<String, Counts>,
+}
+
+impl Counts {
+    fn empty(arms: usize, metrics: usize) -> Self {
+        let group = Group { units: 0, metrics: vec![Tally::default(); metrics] };
+        Self { arms: vec![group.clone(); arms], holdout: group.clone(), released: group }
+    }
+
+    /// `None` for an arm that the design does not have.
+    fn group(&mut self, part: Part) -> Option<&mut Group> {
+        match part {
+            Part::Arm(arm) => self.arms.get_mut(arm),
+            Part::Holdout => Some(&mut self.holdout),
+            Part::Released => Some(&mut self.released),
+        }
+    }
+
+    pub(crate) fn units(&self) -> u64 {
+        self.arms.iter().map(|arm| arm.units).sum::<u64>()
+            + self.holdout.units
+            + self.released.units
+    }
+}
+
+impl Census {
+    pub(crate) fn empty(arms: usize, metrics: usize) -> Self {
+        Self { whole: Counts::empty(arms, metrics), segments: BTreeMap::new() }
+    }
+
+    /// A segment's group, or everybody's where the segment is empty.
+    pub(crate) fn group(&mut self, segment: &str, part: Part) -> Option<&mut Group> {
+        if segment.is_empty() {
+            return self.whole.group(part);
+        }
+        if !self.segments.contains_key(segment) {
+            let (arms, metrics) = (self.whole.arms.len(), self.whole.holdout.metrics.len());
+            self.segments.insert(segment.to_owned(), Counts::empty(arms, metrics));
+        }
+        self.segments.get_mut(segment)?.group(part)
+    }
+}

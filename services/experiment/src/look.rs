@@ -1,0 +1,245 @@
+//! One look: what the deciding metric showed at a moment of spending time.
+
+use chrono::{DateTime, Utc};
+use cursus_statistics::Fraction;
+use cursus_statistics::effect::{Comparison, Sample, welch};
+use cursus_statistics::monitor::ArmCounts;
+use cursus_statistics::{Alpha, Error, Proportion};
+use serde::{Deserialize, Serialize};
+
+use crate::counts::{Counts, Tally};
+use crate::design::{Design, Kind};
+
+/// Looks are worth taking this far apart on the clock of spending: about 50 in all.
+const GRID: f64 = 0.02;
+/// And only when the data know this much more.
+const GROWTH: f64 = 1.01;
+
+/// What was counted of the deciding metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Sight {
+    pub(crate) arms: Vec<Seen>,
+    pub(crate) holdout_units: u64,
+}
+
+/// One arm.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    pub(crate) units: u64,
+    pub(crate) tally: Tally,
+}
+
+/// A look at a moment.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Look {
+    pub(crate) look_time: DateTime<Utc>,
+    pub(crate) spending_time: Fraction,
+    pub(crate) sight: Sight,
+}
+
+impl Seen {
+    pub(crate) fn counts(&self) -> ArmCounts {
+        ArmCounts {
+            sent: self.units,
+            responders: self.tally.answered,
+            early_responders: self.tally.early,
+        }
+    }
+
+    pub(crate) fn sample(&self) -> Option<Sample> {
+        Sample::from_sums(self.units, self.tally.total, self.tally.squares).ok()
+    }
+
+    /// The early among those who answered.
+    pub(crate) fn promptness(&self) -> Option<Proportion> {
+        Proportion::new(self.tally.early, self.tally.answered).ok()
+    }
+
+    /// Answers or money per unit.
+    pub(crate) fn level(&self, kind: &Kind) -> f64 {
+        match kind {
+            Kind::Conversion => ratio(self.tally.answered, self.units),
+            Kind::Revenue { .. } => self.sample().map_or(0.0, |sample| sample.mean()),
+        }
+    }
+}
+
+impl Sight {
+    pub(crate) fn new(counts: &Counts) -> Self {
+        let seen = |group: &crate::counts::Group| Seen {
+            units: group.units,
+            tally: group.metrics.first().copied().unwrap_or_default(),
+        };
+        Self { arms: counts.arms.iter().map(seen).collect(), holdout_units: counts.holdout.units }
+    }
+
+    pub(crate) fn answered(&self) -> u64 {
+        self.arms.iter().map(|arm| arm.tally.answered).sum()
+    }
+
+    /// How much the data know about a difference, without telling which arm is ahead. For answers `S / (1 - S / N)`;
+    /// for money `Σ n s²`, which grows as orders come in.
+    pub(crate) fn information(&self, kind: &Kind) -> f64 {
+        match kind {
+            Kind::Conversion => {
+                let answered = real(self.answered());
+                let units = real(self.arms.iter().map(|arm| arm.units).sum());
+                if units > answered { answered / (1.0 - answered / units) } else { 0.0 }
+            }
+            Kind::Revenue { .. } => self.arms.iter().map(spread).sum(),
+        }
+    }
+
+    /// By how much `arm` is ahead of `other`, in standard errors.
+    pub(crate) fn statistic(&self, kind: &Kind, arm: usize, other: usize) -> f64 {
+        let (Some(arm), Some(other)) = (self.arms.get(arm), self.arms.get(other)) else {
+            return 0.0;
+        };
+        match kind {
+            Kind::Conversion => compared(other, arm).map_or(0.0, Comparison::pooled_z),
+            Kind::Revenue { .. } => match (other.sample(), arm.sample()) {
+                (Some(other), Some(arm)) => welch(&other, &arm, Alpha::FIVE_PERCENT).t,
+                _ => 0.0,
+            },
+        }
+    }
+
+    /// The arm with the most per unit; the first of equals.
+    pub(crate) fn leader(&self, kind: &Kind) -> usize {
+        let mut leader = 0;
+        for arm in 1..self.arms.len() {
+            if self.arms[arm].level(kind) > self.arms[leader].level(kind) {
+                leader = arm;
+            }
+        }
+        leader
+    }
+
+    /// The arm that `arm` leads by the least, among all others.
+    pub(crate) fn closest(&self, kind: &Kind, arm: usize) -> Option<usize> {
+        let lead = |other: &usize| self.statistic(kind, arm, *other);
+        self.others(arm).min_by(|one, two| lead(one).total_cmp(&lead(two)))
+    }
+
+    pub(crate) fn others(&self, arm: usize) -> impl Iterator<Item = usize> + use<> {
+        (0..self.arms.len()).filter(move |other| *other != arm)
+    }
+}
+
+/// Whether the clock of spending has moved on far enough for another look.
+pub(crate) fn is_later(last: Option<&Look>, now: Fraction) -> bool {
+    now.get() - last.map_or(0.0, |look| look.spending_time.get()) >= GRID
+}
+
+/// Whether the data know enough more for another look.
+pub(crate) fn knows_more(design: &Design, last: Option<&Look>, sight: &Sight) -> bool {
+    let kind = &design.primary().kind;
+    let known = last.map_or(0.0, |look| look.sight.information(kind));
+    let knows = sight.information(kind);
+    knows > 0.0 && knows >= GROWTH * known
+}
+
+fn compared(baseline: &Seen, arm: &Seen) -> Option<Comparison> {
+    let rate = |seen: &Seen| Proportion::new(seen.tally.answered, seen.units).ok();
+    Some(Comparison { baseline: rate(baseline)?, arm: rate(arm)? })
+}
+
+/// `n s²`, from the standard error of the mean, which is what a comparison with nothing has.
+fn spread(seen: &Seen) -> f64 {
+    let (Some(sample), Ok(nothing)) = (seen.sample(), Sample::new(2, 0.0, 0.0)) else { return 0.0 };
+    let error = welch(&nothing, &sample, Alpha::FIVE_PERCENT).standard_error;
+    (real(seen.units) * error).powi(2)
+}
+
+pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { real(part) / real(whole) }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of people are far below 2^53")]
+pub(crate) fn real(count: u64) -> f64 {
+    count as f64
+}
+
+/// The spending time at `now`: the answers expected by then as a share of those expected by the deadline. Nothing is
+/// expected where nobody was exposed, and the clock stands still.
+pub(crate) fn spending_time(
+    design: &Design,
+    exposures: &[(DateTime<Utc>, u64)],
+    now: DateTime<Utc>,
+    deadline: DateTime<Utc>,
+) -> Result<Fraction, Error> {
+    use cursus_statistics::response::{Batch, spending_time};
+    let Some(start) = exposures.iter().map(|(time, _)| *time).min() else {
+        return Ok(Fraction::ZERO);
+    };
+    let since = |time: DateTime<Utc>| (time - start).to_std().unwrap_or_default();
+    let batch =
+        |&(time, recipients): &(DateTime<Utc>, u64)| Batch { sent_after: since(time), recipients };
+    let batches: Vec<Batch> = exposures.iter().map(batch).collect();
+    match spending_time(&design.curve()?, &batches, since(now), since(deadline)) {
+        Err(Error::NothingExpected) => Ok(Fraction::ZERO),
+        // Only the final look may spend everything, and that one is taken at the deadline, not before.
+        time => Ok(Fraction::saturating(time?.get().min(1.0 - f64::EPSILON))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::design::tests::design;
+
+    fn sight(arms: &[(u64, u64)]) -> Sight {
+        let seen = |&(answered, units): &(u64, u64)| Seen {
+            units,
+            tally: Tally { answered, ..Tally::default() },
+        };
+        Sight { arms: arms.iter().map(seen).collect(), holdout_units: 0 }
+    }
+
+    #[test]
+    fn a_look_is_due_when_both_clocks_moved_on() {
+        let design = design();
+        let last = Look {
+            look_time: DateTime::UNIX_EPOCH,
+            spending_time: Fraction::saturating(0.5),
+            sight: sight(&[(100, 1_000), (100, 1_000)]),
+        };
+        let is_later = |time| is_later(Some(&last), Fraction::saturating(time));
+        assert!(is_later(0.53) && !is_later(0.51));
+        let knows_more = |arms: &[(u64, u64)]| knows_more(&design, Some(&last), &sight(arms));
+        assert!(knows_more(&[(103, 1_000), (100, 1_000)]));
+        assert!(!knows_more(&[(101, 1_000), (100, 1_000)]));
+        assert!(!super::knows_more(&design, None, &sight(&[(0, 1_000), (0, 1_000)])));
+    }
+
+    #[test]
+    fn the_leader_and_its_closest_rival_are_found_whatever_is_counted() {
+        let mut sight = sight(&[(100, 1_000), (150, 1_000), (140, 1_000)]);
+        assert_eq!(
+            (sight.leader(&Kind::Conversion), sight.closest(&Kind::Conversion, 1)),
+            (1, Some(2))
+        );
+        let revenue = Kind::Revenue { property: "amount".to_owned() };
+        for (arm, total) in [(0, 900.0), (1, 400.0), (2, 500.0)] {
+            sight.arms[arm].tally.total = total;
+            sight.arms[arm].tally.squares = total * total / 50.0;
+        }
+        assert_eq!((sight.leader(&revenue), sight.closest(&revenue, 0)), (0, Some(2)));
+        assert!(sight.information(&revenue) > 0.0);
+    }
+
+    #[test]
+    fn spending_time_never_reaches_the_end_by_itself() {
+        let (start, day) = (DateTime::UNIX_EPOCH, TimeDelta::days(1));
+        let at = |hours| {
+            let now = start + TimeDelta::hours(hours);
+            spending_time(&design(), &[(start, 500)], now, start + day).unwrap().get()
+        };
+        assert!(at(0) <= 0.0 && at(2) < at(6) && at(6) < at(12));
+        assert!(at(48) < 1.0);
+        let nobody = spending_time(&design(), &[], start + day, start + day).unwrap();
+        assert_eq!(nobody, Fraction::ZERO);
+    }
+}

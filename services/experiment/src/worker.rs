@@ -1,0 +1,207 @@
+//! The monitor: takes looks at experiments whose decision window runs, on a grid of spending time, and the final one at
+//! the deadline. Nothing else is a look.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use cursus_ambient::Ambient;
+use cursus_claim::Claim;
+use cursus_ids::ExperimentName;
+use cursus_statistics::Fraction;
+use cursus_statistics::monitor::Sending;
+use sqlx::{Connection, PgConnection};
+
+use crate::error::Error;
+use crate::experiment::{Experiment, State};
+use crate::look::{self, Look, Sight};
+use crate::verdict::{self, Verdict};
+use crate::{experiments, metrics, store};
+
+/// How often the clock is compared with what is due.
+const REST: Duration = Duration::from_millis(250);
+/// Facts of the deadline's last moment are on their way for so long.
+const SETTLE: TimeDelta = TimeDelta::seconds(2);
+/// A feed that never is quiet and tells only of long ago, such as an import, does not keep the verdict longer.
+const PATIENCE: TimeDelta = TimeDelta::minutes(1);
+/// Looks are due about every fiftieth of the window, so asking this much oftener finds them in time.
+const CHECKS: i32 = 1_000;
+
+/// What taking looks needs besides the claim.
+#[derive(Debug)]
+pub(crate) struct Monitor {
+    pub(crate) ambient: Ambient,
+    /// The feeds that are followed.
+    pub(crate) feeds: Vec<&'static str>,
+}
+
+impl Monitor {
+    /// Tends to the experiments of a partition until it is yielded.
+    pub(crate) async fn work(self: Arc<Self>, mut claim: Claim) -> anyhow::Result<()> {
+        let partition = claim.partition.index().cast_signed();
+        let mut rests: HashMap<ExperimentName, DateTime<Utc>> = HashMap::new();
+        while !claim.yielding.is_cancelled() {
+            let maturing = store::experiments::maturing(&mut claim.conn, partition).await?;
+            rests.retain(|name, _| maturing.contains(name));
+            for name in maturing {
+                if rests.get(&name).is_some_and(|until| self.ambient.now() < *until) {
+                    continue;
+                }
+                // One experiment's trouble is its own.
+                match self.tend(&mut claim.conn, &name).await {
+                    Ok(until) => {
+                        rests.insert(name, until);
+                    }
+                    Err(error) => {
+                        metrics::TROUBLES.inc();
+                        tracing::warn!(experiment.name = %name, error = format!("{:#}", anyhow::Error::new(error)), "could not look at `{name}`");
+                    }
+                }
+            }
+            claim.rest(REST).await;
+        }
+        Ok(())
+    }
+
+    /// Takes the look that is due, if one is, and says when to ask again.
+    async fn tend(
+        &self,
+        conn: &mut PgConnection,
+        name: &ExperimentName,
+    ) -> Result<DateTime<Utc>, Error> {
+        let experiment = experiments::get(conn, name).await?;
+        let now = self.ambient.now();
+        let Some(deadline) = experiment.deadline.filter(|_| experiment.state == State::Maturing)
+        else {
+            return Ok(now);
+        };
+        if now >= deadline + SETTLE {
+            if self.is_told(conn, deadline, now).await? {
+                self.finish(conn, &experiment, deadline).await?;
+            }
+            return Ok(now);
+        }
+        let pause =
+            (experiment.design.decision_window() / CHECKS).max(TimeDelta::milliseconds(250));
+        if now < deadline && experiment.design.arms.len() > 1 {
+            self.look(conn, &experiment, now, deadline).await?;
+        }
+        Ok((now + pause).min(deadline + SETTLE))
+    }
+
+    /// Whether the feeds have told what happened before the deadline, as far as can be known. A feed tells what it has
+    /// at once and in the order of its recording. So it has told all when it tells of later things, or when we are
+    /// connected and it has nothing to tell for a while. Without the connection nobody knows, and the verdict waits: it
+    /// would be wrong for ever.
+    async fn is_told(
+        &self,
+        conn: &mut PgConnection,
+        deadline: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<bool, Error> {
+        for feed in &self.feeds {
+            let Some(following) = store::followings::get(conn, feed).await? else {
+                return Ok(false);
+            };
+            let tells_of_later =
+                following.latest_time.is_some_and(|latest| latest >= deadline + SETTLE);
+            let is_late = now >= deadline + PATIENCE;
+            let is_told = following.is_quiet || tells_of_later || is_late;
+            if !(following.is_connected && is_told) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The look of the deadline, after which the verdict does not change.
+    async fn finish(
+        &self,
+        conn: &mut PgConnection,
+        experiment: &Experiment,
+        deadline: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        if experiment.design.arms.len() < 2 {
+            return keep(conn, experiment, None, State::Decidable).await;
+        }
+        let census = experiments::census(conn, experiment, deadline).await?;
+        let look = Look {
+            look_time: self.ambient.now(),
+            spending_time: Fraction::ONE,
+            sight: Sight::new(&census.whole),
+        };
+        let looks = store::looks::all(conn, &experiment.name).await?;
+        let taken = judged(experiment, looks, look).await?;
+        tracing::info!(experiment.name = %experiment.name, verdict = taken.verdict.reason_code, "`{}` is decidable", experiment.name);
+        keep(conn, experiment, Some(taken), State::Decidable).await
+    }
+
+    /// A look on the way, if both clocks have moved on far enough.
+    async fn look(
+        &self,
+        conn: &mut PgConnection,
+        experiment: &Experiment,
+        now: DateTime<Utc>,
+        deadline: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let design = &experiment.design;
+        let looks = store::looks::all(conn, &experiment.name).await?;
+        let exposures = store::census::exposed_by_minute(conn, &experiment.name).await?;
+        let spending_time = look::spending_time(design, &exposures, now, deadline)?;
+        // Counting is what costs, so it is left until the other clock is known to have moved.
+        if !look::is_later(looks.last(), spending_time) {
+            return Ok(());
+        }
+        let census = experiments::census(conn, experiment, now).await?;
+        let sight = Sight::new(&census.whole);
+        if !look::knows_more(design, looks.last(), &sight) {
+            return Ok(());
+        }
+        let look = Look { look_time: now, spending_time, sight };
+        let taken = judged(experiment, looks, look).await?;
+        keep(conn, experiment, Some(taken), State::Maturing).await
+    }
+}
+
+/// A look and what it led to.
+struct Taken {
+    look: Look,
+    statistics: Vec<f64>,
+    verdict: Verdict,
+}
+
+/// Off the threads that answer calls: boundaries take milliseconds to compute.
+async fn judged(experiment: &Experiment, mut looks: Vec<Look>, look: Look) -> Result<Taken, Error> {
+    let design = experiment.design.clone();
+    looks.push(look.clone());
+    let judging = tokio::task::spawn_blocking(move || {
+        let verdict = verdict::judge(&design, &looks, Sending::Complete)?;
+        Ok((verdict::statistics(&design, &look.sight), verdict, look))
+    });
+    let (statistics, verdict, look) = judging.await?.map_err(Error::Statistics)?;
+    Ok(Taken { look, statistics, verdict })
+}
+
+/// Writes a look, unless the experiment went on in the meantime.
+async fn keep(
+    conn: &mut PgConnection,
+    seen: &Experiment,
+    taken: Option<Taken>,
+    state: State,
+) -> Result<(), Error> {
+    let mut tx = conn.begin().await?;
+    let mut experiment = experiments::lock(&mut tx, &seen.name).await?;
+    if experiment.state != State::Maturing {
+        return Ok(());
+    }
+    if let Some(Taken { look, statistics, verdict }) = &taken {
+        store::looks::insert(&mut tx, &seen.name, look, statistics, verdict).await?;
+        metrics::LOOKS.inc();
+    }
+    if state != experiment.state {
+        experiment.state = state;
+        store::experiments::update(&mut tx, &experiment).await?;
+    }
+    Ok(tx.commit().await?)
+}
