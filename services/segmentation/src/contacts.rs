@@ -18,8 +18,8 @@ use crate::recent::Recent;
 use crate::store;
 use crate::store::contacts::{Stored, Write};
 
-/// How many ordinals a replica remembers: about 100 bytes each.
-const ORDINALS: usize = 200_000;
+/// How many ordinals a replica remembers at least: about 150 bytes each, and at most twice as many.
+const ORDINALS: usize = 100_000;
 
 /// The contacts of workspaces.
 #[derive(Clone, Debug)]

@@ -28,6 +28,7 @@ mod membership;
 mod metrics;
 mod packed;
 mod page;
+mod peers;
 mod recent;
 mod refusal;
 mod segment;
@@ -42,9 +43,8 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use cursus_ambient::Ambient;
-use cursus_api::delivery::delivery_service_client::DeliveryServiceClient;
 use cursus_api::segmentation::segmentation_service_server::SegmentationServiceServer;
-use cursus_chassis::{Server, Tasks, database, peer};
+use cursus_chassis::{Server, Tasks, database};
 use cursus_claim::Claims;
 use cursus_feed::Feed;
 use sqlx::PgPool;
@@ -56,6 +56,7 @@ pub use crate::config::{Config, RedisUrl};
 use crate::contacts::Contacts;
 use crate::events::Events;
 use crate::grpc::Grpc;
+use crate::peers::Delivery;
 use crate::worker::Worker;
 use crate::worker::housekeeping::Housekeeping;
 use crate::worker::outcomes::Outcomes;
@@ -74,7 +75,7 @@ pub struct Segmentation {
     ambient: Ambient,
     bitmaps: bitmaps::Bitmaps,
     /// The peer whose outcomes are followed.
-    delivery: Option<DeliveryServiceClient<peer::Streams>>,
+    delivery: Option<Delivery>,
 }
 
 impl Segmentation {
@@ -85,7 +86,7 @@ impl Segmentation {
         let bitmaps =
             bitmaps::Bitmaps::new(config.redis_url.info()).context("bad Redis address")?;
         let delivery = match &config.delivery_url {
-            Some(url) => Some(DeliveryServiceClient::new(config.peers.peer(url)?.streams())),
+            Some(url) => Some(Delivery::new(&config.peers.peer(url)?)),
             None => None,
         };
         let housekeeping = Housekeeping { pool: pool.clone(), ambient: ambient.clone() };

@@ -121,6 +121,7 @@ impl Segments {
             return Err(Error::no_such(What::Segment, name));
         }
         revise(&mut tx, &name.workspace, contact_count).await?;
+        store::containers::notify(&mut tx, &name.workspace).await?;
         first.finish(&mut tx, &()).await?;
         Ok(tx.commit().await?)
     }
