@@ -147,6 +147,17 @@ async fn extent(conn: &mut PgConnection, topic: Topic) -> Result<Extent, sqlx::E
     Ok(Extent { last: Cursor { xid, sequence }, floor, withheld })
 }
 
+/// The order names the columns of the table, for by the columns of the result no index could give it.
+const BETWEEN: &str = "
+    select xid::text::bigint as xid, sequence, workspace_id, kind, payload, time
+    from facts
+    where topic = $1
+        and (xid, sequence) > ($2::bigint::text::xid8, $3)
+        and (xid, sequence) <= ($4::bigint::text::xid8, $5)
+        and ($6::text is null or workspace_id = $6)
+    order by facts.xid, facts.sequence
+    limit $7";
+
 /// The upper bound comes from an earlier snapshot than the rows: whatever lies below it has committed by now.
 async fn between(
     conn: &mut PgConnection,
@@ -155,23 +166,47 @@ async fn between(
     (after, end): (Cursor, Cursor),
     limit: u16,
 ) -> Result<Vec<Fact>, sqlx::Error> {
-    sqlx::query_as(
-        "select xid::text::bigint as xid, sequence, workspace_id, kind, payload, time
-         from facts
-         where topic = $1
-             and (xid, sequence) > ($2::bigint::text::xid8, $3)
-             and (xid, sequence) <= ($4::bigint::text::xid8, $5)
-             and ($6::text is null or workspace_id = $6)
-         order by facts.xid, facts.sequence
-         limit $7",
-    )
-    .bind(topic.0)
-    .bind(after.xid)
-    .bind(after.sequence)
-    .bind(end.xid)
-    .bind(end.sequence)
-    .bind(workspace_id)
-    .bind(i64::from(limit))
-    .fetch_all(conn)
-    .await
+    sqlx::query_as(BETWEEN)
+        .bind(topic.0)
+        .bind(after.xid)
+        .bind(after.sequence)
+        .bind(end.xid)
+        .bind(end.sequence)
+        .bind(workspace_id)
+        .bind(i64::from(limit))
+        .fetch_all(conn)
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, PgPool};
+
+    use super::*;
+
+    #[sqlx::test(migrations = false)]
+    async fn a_page_is_read_from_the_index(pool: PgPool) {
+        sqlx::raw_sql(include_str!("../schema/facts.sql")).execute(&pool).await.unwrap();
+        let mut conn = pool.acquire().await.unwrap();
+        crate::maintain(&mut conn, std::time::Duration::from_hours(1)).await.unwrap();
+        let fact = Entry { workspace_id: "acme".into(), kind: "happened", payload: vec![0; 100] };
+        append(&mut conn, Topic::new("outcomes"), &vec![fact; 5000]).await.unwrap();
+        sqlx::raw_sql("analyze facts").execute(&mut *conn).await.unwrap();
+
+        let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!("explain {BETWEEN}")))
+            .bind("outcomes")
+            .bind(1_i64)
+            .bind(1_i64)
+            .bind(i64::MAX)
+            .bind(1_i64)
+            .bind(None::<&str>)
+            .bind(10_i64)
+            .fetch_all(&mut *conn)
+            .await
+            .unwrap();
+
+        let plan = plan.join("\n");
+        assert!(plan.contains("Index Scan"), "{plan}");
+        assert!(!plan.contains("->  Sort") && !plan.contains("Seq Scan"), "{plan}");
+    }
 }

@@ -41,7 +41,7 @@ impl Board {
             let held_by = |name: &str| works.values().filter(|holder| **holder == name).count();
             works.len() == total && shares.iter().all(|(name, share)| held_by(name) == *share)
         };
-        self.0.subscribe().wait_for(|works| holds(works)).await.unwrap();
+        self.0.subscribe().wait_for(|works| holds(works)).await.expect("the board is here");
     }
 }
 

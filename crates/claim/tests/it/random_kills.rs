@@ -4,6 +4,7 @@ use cursus_claim::Claim;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
+use sqlx::error::DatabaseError;
 use sqlx::{Connection, PgPool};
 use tokio::sync::mpsc;
 
@@ -91,6 +92,6 @@ async fn a_partition_is_never_held_twice(pool: PgPool) -> anyhow::Result<()> {
 }
 
 fn assert_cut_off(error: &sqlx::Error) {
-    let broken = error.as_database_error().is_some_and(|e| e.is_unique_violation());
+    let broken = error.as_database_error().is_some_and(DatabaseError::is_unique_violation);
     assert!(!broken, "two held a partition at once: {error}");
 }

@@ -70,7 +70,7 @@ async fn a_partition_moves_only_between_units_of_work(pool: PgPool) {
     });
     board.wait_for_shares(&[("busy", 2)]).await;
     let idle = Replica::start(&pool, 2, "idle", &board);
-    wait_until_present(&pool, 2).await;
+    wait_until_present(&pool, 2).await.unwrap();
     board.wait_for_shares(&[("busy", 2)]).await;
 
     unit.add_permits(1);
@@ -82,12 +82,13 @@ async fn a_partition_moves_only_between_units_of_work(pool: PgPool) {
     idle.stop().await;
 }
 
-async fn wait_until_present(pool: &PgPool, replicas: i64) {
+async fn wait_until_present(pool: &PgPool, replicas: i64) -> sqlx::Result<()> {
     let present = "select count(*) from pg_stat_activity
         where datname = current_database() and application_name = 'test/replica'";
-    while sqlx::query_scalar::<_, i64>(present).fetch_one(pool).await.unwrap() < replicas {
+    while sqlx::query_scalar::<_, i64>(present).fetch_one(pool).await? < replicas {
         tokio::task::yield_now().await;
     }
+    Ok(())
 }
 
 #[sqlx::test(migrations = false)]

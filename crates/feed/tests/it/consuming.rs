@@ -60,7 +60,7 @@ async fn of_consumers_that_race_one_takes_effect(pool: PgPool) -> anyhow::Result
         for _ in 0..4 {
             consumers.spawn(consume(pool.clone(), loaded, next));
         }
-        let effective = consumers.join_all().await.into_iter().filter(Result::is_ok).count();
+        let effective = consumers.join_all().await.into_iter().flatten().count();
         let effects: i64 =
             sqlx::query_scalar("select count(*) from effects").fetch_one(&pool).await?;
         assert_eq!((effective, effects), (1, 1));

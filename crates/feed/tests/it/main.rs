@@ -42,5 +42,8 @@ pub(crate) async fn read_until(pool: &PgPool, count: usize) -> anyhow::Result<Pa
 }
 
 pub(crate) fn payloads(facts: &[Fact]) -> Vec<&str> {
-    facts.iter().map(|fact| std::str::from_utf8(&fact.payload).unwrap()).collect()
+    facts
+        .iter()
+        .map(|fact| std::str::from_utf8(&fact.payload).expect("tests publish text"))
+        .collect()
 }

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::{TOPIC, entry, payloads, publish, read_all, read_until, tables};
 
-const MONTH: Duration = Duration::from_secs(30 * 86_400);
+const MONTH: Duration = Duration::from_hours(30 * 24);
 
 async fn partitions(pool: &PgPool) -> anyhow::Result<Vec<String>> {
     Ok(sqlx::query_scalar(
