@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use cursus_demo::{Narrator, Outcome, Surface, Tokens, World};
 use cursus_testkit::cluster::{ADMIN, APPROVER, Cluster, EDITOR, Service};
-use cursus_testkit::sink::{Answer, Sink, Step};
+use cursus_testkit::sink::Sink;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -41,18 +41,6 @@ impl Narrator for Moments {
     }
 }
 
-/// A sink that does not know the addresses that the world says nobody has.
-pub(crate) async fn sink(world: &World) -> Sink {
-    let unknown = world.unknown_addresses.clone();
-    let script = move |step: &Step<'_>| match step {
-        Step::Recipient { recipient, .. } if unknown.iter().any(|it| it == recipient) => {
-            Answer::refuse(550, "5.1.1 no such user")
-        }
-        _ => Answer::Accept,
-    };
-    Sink::scripted(script).await.unwrap()
-}
-
 pub(crate) fn surface(cluster: &Cluster) -> Surface {
     let token = |subject| cluster.token(subject).unwrap().to_owned();
     let tokens = Tokens { editor: token(EDITOR), approver: token(APPROVER), admin: token(ADMIN) };
@@ -66,7 +54,7 @@ fn accepted(outcome: &Outcome) -> i64 {
 #[tokio::test]
 async fn a_campaign_goes_from_import_to_a_report_that_is_what_people_did() {
     let world = World::synthetic(2, 1_500);
-    let sink = sink(&world).await;
+    let sink = cursus_demo::sink(&world).await.unwrap();
     let cluster = cluster::start(&sink).await;
     let (moments, _) = Moments::new();
     let outcome = cursus_demo::run(&world, &surface(&cluster), &sink, &moments).await.unwrap();
@@ -125,7 +113,7 @@ async fn services_killed_at_any_moment_mail_nobody_twice_and_lose_nobody() {
 /// balances and that the report is exact is checked by the run itself.
 async fn killed_all_the_way(seed: u64) -> usize {
     let world = World::synthetic(seed, 1_200);
-    let sink = sink(&world).await;
+    let sink = cursus_demo::sink(&world).await.unwrap();
     let mut cluster = cluster::start(&sink).await;
     let surface = surface(&cluster);
     let (moments, mut happened) = Moments::new();

@@ -7,7 +7,7 @@ use cursus_testkit::cluster::Cluster;
 use cursus_testkit::servers::{Durability, Installation, Postgres, Redis};
 use cursus_testkit::sink::{Answer, Sink, Step};
 
-use crate::campaign::{Moments, sink, surface};
+use crate::campaign::{Moments, surface};
 use crate::cluster;
 
 #[tokio::test]
@@ -15,7 +15,7 @@ async fn a_campaign_survives_the_loss_of_postgres() {
     let installation = Installation::find().unwrap();
     let mut postgres = Postgres::start(&installation, Durability::Durable).await.unwrap();
     let world = World::synthetic(3, 1_200);
-    let sink = sink(&world).await;
+    let sink = cursus_demo::sink(&world).await.unwrap();
     let cluster = cluster::start_on(&sink, &postgres.url(), None).await;
     let surface = surface(&cluster);
     let (moments, mut happened) = Moments::new();
@@ -42,7 +42,7 @@ async fn a_campaign_does_not_need_redis() {
     let installation = Installation::find().unwrap();
     let mut redis = Redis::start(&installation).await.unwrap();
     let world = World::synthetic(4, 600);
-    let sink = sink(&world).await;
+    let sink = cursus_demo::sink(&world).await.unwrap();
     let cluster = cluster::start_on(&sink, &cluster::database_url(), Some(&redis.url())).await;
     redis.stop().await.unwrap();
     let (moments, _) = Moments::new();

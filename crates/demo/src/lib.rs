@@ -14,9 +14,10 @@ mod setup;
 mod surface;
 mod world;
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
-use cursus_testkit::sink::Sink;
+use cursus_testkit::sink::{Answer, Sink, Step};
 
 pub use figures::Figures;
 pub use outcome::Outcome;
@@ -35,6 +36,18 @@ pub trait Narrator: Send + Sync {
     fn fact(&self, text: &str);
     /// A step goes on.
     fn progress(&self, text: &str);
+}
+
+/// A mail server that knows everybody but those whose address the world says nobody has.
+pub async fn sink(world: &World) -> anyhow::Result<Sink> {
+    let unknown: BTreeSet<_> = world.unknown_addresses.iter().cloned().collect();
+    Sink::scripted(move |step| match step {
+        Step::Recipient { recipient, .. } if unknown.contains(*recipient) => {
+            Answer::refuse(550, "5.1.1 no such user")
+        }
+        _ => Answer::Accept,
+    })
+    .await
 }
 
 /// Does the main job and returns what came out of it.

@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 
 use crate::screen;
 use crate::stage::Stage;
-use crate::workspace::Workspace;
+use crate::workspace::{Profile, Workspace};
 
 const SEED: u64 = 1;
 const PEOPLE: usize = 20_000;
@@ -22,7 +22,9 @@ pub(crate) async fn run(workspace: &Workspace, hillstrom: Option<PathBuf>) -> an
         Some(path) => World::hillstrom(&path)?,
         None => World::synthetic(SEED, PEOPLE),
     };
-    let stage = Stage::set(workspace, WORKSPACE).await?;
+    let stage =
+        Stage::set(workspace, WORKSPACE, Profile::Release, cursus_demo::sink(&world).await?)
+            .await?;
     let outcome = perform(&stage, &world).await;
     if outcome.is_err() {
         keep_logs(&stage.cluster, &workspace.tools().with_file_name("demo-logs"))?;

@@ -1,13 +1,13 @@
 //! Everything a campaign needs on one machine: Postgres, Redis, a mail sink and the five services.
 
-use cursus_testkit::cluster::{Blueprint, Cluster};
+use cursus_testkit::cluster::{Blueprint, Cluster, Service};
 use cursus_testkit::servers::Durability;
 use cursus_testkit::sink::Sink;
 
 use crate::command::{cargo, run};
 use crate::environment::Environment;
 use crate::screen;
-use crate::workspace::Workspace;
+use crate::workspace::{Profile, Workspace};
 
 /// A running cluster and what it stands on.
 #[derive(Debug)]
@@ -19,15 +19,23 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Builds the services and starts everything. What they commit is as durable as in production.
-    pub(crate) async fn set(workspace: &Workspace, tenant: &str) -> anyhow::Result<Self> {
+    /// Builds the services and starts everything; mail goes to the sink. What they commit is as durable as in production.
+    pub(crate) async fn set(
+        workspace: &Workspace,
+        tenant: &str,
+        profile: Profile,
+        sink: Sink,
+    ) -> anyhow::Result<Self> {
         let mut build = cargo(workspace);
-        run(build.args(["build", "--workspace", "--bins"]).env("SQLX_OFFLINE", "true")).await?;
+        build.args(["build", "--bins", "--profile", profile.name()]).env("SQLX_OFFLINE", "true");
+        for service in Service::ALL {
+            build.arg(format!("--package=cursus-{service}"));
+        }
+        run(&mut build).await?;
         let environment = Environment::start(workspace, Durability::Durable).await?;
-        let sink = Sink::start().await?;
         let step = screen::step("starting the five services");
         let blueprint = Blueprint {
-            programs: workspace.programs(),
+            programs: workspace.programs(profile),
             database_url: environment.database_url.clone(),
             redis_url: environment.redis_url.clone(),
             relay: sink.address(),

@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use crate::command::{cargo, run, succeeds};
 use crate::environment::Environment;
-use crate::workspace::Workspace;
+use crate::workspace::{Profile, Workspace};
 use crate::{screen, tools};
 
 pub(crate) async fn all(workspace: &Workspace, extra: &[String]) -> anyhow::Result<()> {
@@ -25,7 +25,7 @@ pub(crate) async fn all(workspace: &Workspace, extra: &[String]) -> anyhow::Resu
         command.env("SQLX_OFFLINE", "true").env("TMPDIR", scratch.path());
         command.env("DATABASE_URL", &environment.database_url);
         command.env("REDIS_URL", &environment.redis_url);
-        command.env("CURSUS_PROGRAMS", workspace.programs());
+        command.env("CURSUS_PROGRAMS", workspace.programs(Profile::Dev));
         if let Some(installation) = &environment.installation {
             command.env(Installation::POSTGRES_VARIABLE, &installation.postgres);
             command.env(Installation::REDIS_VARIABLE, &installation.redis);

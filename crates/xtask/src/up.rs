@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use cursus_testkit::cluster::{ADMIN, APPROVER, EDITOR, Service, VIEWER};
 
+use cursus_testkit::sink::Sink;
+
 use crate::screen;
 use crate::stage::Stage;
-use crate::workspace::Workspace;
+use crate::workspace::{Profile, Workspace};
 
 const WORKSPACE: &str = "demo";
 const LOOK: Duration = Duration::from_secs(1);
 
 pub(crate) async fn until_stopped(workspace: &Workspace) -> anyhow::Result<()> {
-    let mut stage = Stage::set(workspace, WORKSPACE).await?;
+    let mut stage = Stage::set(workspace, WORKSPACE, Profile::Dev, Sink::start().await?).await?;
     describe(&stage)?;
     loop {
         tokio::time::sleep(LOOK).await;

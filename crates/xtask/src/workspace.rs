@@ -15,6 +15,24 @@ pub(crate) struct Workspace {
     layout: Layout,
 }
 
+/// How the services are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// Soon built, slow: for tests and for trying things out.
+    Dev,
+    /// As in production: where speed is shown.
+    Release,
+}
+
+impl Profile {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Release => "release",
+        }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Layout {
     workspace_root: PathBuf,
@@ -40,8 +58,12 @@ impl Workspace {
     }
 
     /// Where the services' programs are after a build.
-    pub(crate) fn programs(&self) -> PathBuf {
-        self.layout.target_directory.join("debug")
+    pub(crate) fn programs(&self, profile: Profile) -> PathBuf {
+        let folder = match profile {
+            Profile::Dev => "debug",
+            Profile::Release => "release",
+        };
+        self.layout.target_directory.join(folder)
     }
 
     /// Where tools that we install for ourselves go.
