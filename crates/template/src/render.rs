@@ -228,17 +228,19 @@ fn whole(number: &serde_json::Number) -> Option<i64> {
 /// Conditions that do not hold leave empty lines on both of their sides; one is enough.
 fn paragraphs(text: String) -> String {
     let trimmed = text.trim();
-    if trimmed.len() == text.len() && !text.contains("\n\n\n") {
-        return text;
-    }
-    let mut out = String::with_capacity(trimmed.len());
-    let mut breaks = 0;
-    for c in trimmed.chars() {
-        breaks = if c == '\n' { breaks + 1 } else { 0 };
-        if breaks <= 2 {
-            out.push(c);
+    let mut out = String::new();
+    let (mut at, mut copied) = (0, 0);
+    while let Some(start) = trimmed[at..].find('\n').map(|found| at + found) {
+        at = start + trimmed[start..].bytes().take_while(|byte| *byte == b'\n').count();
+        if at - start > 2 {
+            out.push_str(&trimmed[copied..start + 2]);
+            copied = at;
         }
     }
+    if copied == 0 && trimmed.len() == text.len() {
+        return text;
+    }
+    out.push_str(&trimmed[copied..]);
     out
 }
 

@@ -116,6 +116,16 @@ fn what_is_too_large_is_refused() {
 }
 
 #[test]
+fn text_has_no_runs_of_empty_lines() {
+    let check = |text: &str, expected: &str| {
+        assert_eq!(render(&template("s", "h", text), &json!({})).unwrap().text, expected);
+    };
+    check("a\n\nb\nc", "a\n\nb\nc");
+    check("\n\n\na\n\n\n\nb\n\n\nc\n\n", "a\n\nb\n\nc");
+    check("\n\n", "");
+}
+
+#[test]
 fn every_link_needs_an_address() {
     let renderer = Renderer::new(&template("s", "h", "t")).unwrap();
     let contact = Map::new();
