@@ -1,6 +1,7 @@
 //! The contract: admit the caller, read what is asked, ask, and tell the answer.
 
 pub(crate) mod convert;
+pub(crate) mod insight;
 mod request;
 pub(crate) mod rule;
 mod stream;

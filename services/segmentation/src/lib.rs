@@ -6,6 +6,7 @@
 //! changes something. Membership is answered from copies of the containers in Redis (`bitmaps`), of which `index`
 //! knows which are valid.
 
+mod advice;
 mod asked;
 mod attribute;
 mod attributes;
@@ -23,6 +24,7 @@ mod events;
 mod grpc;
 mod imports;
 mod index;
+mod insights;
 mod members;
 mod membership;
 mod metrics;
@@ -43,6 +45,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use cursus_ambient::Ambient;
+use cursus_api::segmentation::insight_service_server::InsightServiceServer;
 use cursus_api::segmentation::segmentation_service_server::SegmentationServiceServer;
 use cursus_chassis::{Server, Tasks, database};
 use cursus_claim::Claims;
@@ -56,6 +59,8 @@ pub use crate::config::{Config, RedisUrl};
 use crate::contacts::Contacts;
 use crate::events::Events;
 use crate::grpc::Grpc;
+use crate::grpc::insight::Insight;
+use crate::insights::Insights;
 use crate::peers::Delivery;
 use crate::worker::Worker;
 use crate::worker::housekeeping::Housekeeping;
@@ -64,7 +69,8 @@ use crate::worker::outcomes::Outcomes;
 /// Brings the database up to date.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
-const SERVICE: &str = "cursus.segmentation.v1.SegmentationService";
+const SERVICES: [&str; 2] =
+    ["cursus.segmentation.v1.SegmentationService", "cursus.segmentation.v1.InsightService"];
 
 /// The service: built, it is connected and bound; run, it serves.
 #[derive(Debug)]
@@ -123,10 +129,13 @@ impl Segmentation {
             feed,
             shutdown: tasks.shutdown(),
         };
-        let service = SegmentationServiceServer::new(grpc)
-            .max_decoding_message_size(self.config.serve.max_message_bytes);
-        let described = cursus_api::FILE_DESCRIPTOR_SET;
-        self.server.run(Routes::new(service), described, &[SERVICE], tasks).await
+        let insights = Insights { pool: self.pool.clone(), ambient: self.ambient.clone() };
+        let largest = self.config.serve.max_message_bytes;
+        let service = SegmentationServiceServer::new(grpc).max_decoding_message_size(largest);
+        let insight =
+            InsightServiceServer::new(Insight { insights }).max_decoding_message_size(largest);
+        let routes = Routes::new(service).add_service(insight);
+        self.server.run(routes, cursus_api::FILE_DESCRIPTOR_SET, &SERVICES, tasks).await
     }
 
     /// Starts the background work.
