@@ -10,6 +10,7 @@ mod contacts;
 mod events;
 mod faults;
 mod following;
+mod insights;
 mod membership;
 mod oracle;
 mod outcomes;

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use clap::Parser;
 use cursus_ambient::Ambient;
 use cursus_api::segmentation as proto;
+use cursus_api::segmentation::insight_service_client::InsightServiceClient;
 use cursus_api::segmentation::segmentation_service_client::SegmentationServiceClient;
 use cursus_segmentation::{Config, MIGRATOR, Segmentation};
 use cursus_testkit::clients::{Authorized, channel};
@@ -124,6 +125,10 @@ impl Replica {
         self.client_of("ada")
     }
 
+    pub(crate) fn insight(&self) -> InsightServiceClient<Authorized> {
+        InsightServiceClient::new(channel(self.address, "edith-token").unwrap())
+    }
+
     /// Ends it at once, in the middle of whatever it does.
     pub(crate) fn kill(mut self) {
         if let Some(runtime) = self.runtime.take() {
@@ -131,7 +136,7 @@ impl Replica {
         }
     }
 
-    fn parent(&self) -> String {
+    pub(crate) fn parent(&self) -> String {
         format!("workspaces/{}", self.workspace)
     }
 
