@@ -1,11 +1,13 @@
 //! Who is this, who is in this segment, and who was in it when we looked.
 //!
-//! `grpc` answers requests with the operations (`contacts`, `events`, `segments`, `members`, `snapshots`), each a
-//! transaction over `store`. What they write marks blocks of 65,536 contacts as changed; `worker` claims partitions of
-//! blocks and has `evaluation` bring the segments' containers up to date, when something changed and when time alone
-//! changes something. Membership is answered from copies of the containers in Redis (`bitmaps`), of which `index`
-//! knows which are valid.
+//! `grpc` answers requests with the operations (`contacts`, `accounts`, `deals`, `events`, `segments`, `members`,
+//! `snapshots`), each a transaction over `store`. What they write marks blocks of 65,536 contacts as changed; `worker`
+//! claims partitions of blocks and has `evaluation` bring the segments' containers up to date, when something changed
+//! and when time alone changes something. Membership is answered from copies of the containers in Redis (`bitmaps`), of
+//! which `index` knows which are valid.
 
+mod account;
+mod accounts;
 mod asked;
 mod attribute;
 mod attributes;
@@ -16,6 +18,9 @@ mod blocks;
 mod config;
 mod contact;
 mod contacts;
+mod deal;
+mod deals;
+mod edit;
 mod error;
 mod evaluation;
 mod event;
@@ -43,6 +48,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use cursus_ambient::Ambient;
+use cursus_api::segmentation::crm_service_server::CrmServiceServer;
 use cursus_api::segmentation::segmentation_service_server::SegmentationServiceServer;
 use cursus_chassis::{Server, Tasks, database};
 use cursus_claim::Claims;
@@ -56,6 +62,7 @@ pub use crate::config::{Config, RedisUrl};
 use crate::contacts::Contacts;
 use crate::events::Events;
 use crate::grpc::Grpc;
+use crate::grpc::crm::Crm;
 use crate::peers::Delivery;
 use crate::worker::Worker;
 use crate::worker::housekeeping::Housekeeping;
@@ -64,7 +71,8 @@ use crate::worker::outcomes::Outcomes;
 /// Brings the database up to date.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
-const SERVICE: &str = "cursus.segmentation.v1.SegmentationService";
+const SERVICES: [&str; 2] =
+    ["cursus.segmentation.v1.SegmentationService", "cursus.segmentation.v1.CrmService"];
 
 /// The service: built, it is connected and bound; run, it serves.
 #[derive(Debug)]
@@ -108,6 +116,11 @@ impl Segmentation {
         let feed = Feed::new(self.pool.clone());
         let index = index::Index::new(self.pool.clone());
         self.start(&tasks, &events, &feed, &index);
+        let crm = Crm {
+            accounts: accounts::Accounts::new(self.pool.clone(), self.ambient.clone()),
+            deals: deals::Deals::new(self.pool.clone(), self.ambient.clone(), contacts.clone()),
+            contacts: contacts.clone(),
+        };
         let grpc = Grpc {
             attributes: attributes::Attributes::new(self.pool.clone(), self.ambient.clone()),
             segments: segments::Segments::new(self.pool.clone(), self.ambient.clone()),
@@ -123,10 +136,11 @@ impl Segmentation {
             feed,
             shutdown: tasks.shutdown(),
         };
-        let service = SegmentationServiceServer::new(grpc)
-            .max_decoding_message_size(self.config.serve.max_message_bytes);
-        let described = cursus_api::FILE_DESCRIPTOR_SET;
-        self.server.run(Routes::new(service), described, &[SERVICE], tasks).await
+        let most = self.config.serve.max_message_bytes;
+        let service = SegmentationServiceServer::new(grpc).max_decoding_message_size(most);
+        let crm = CrmServiceServer::new(crm).max_decoding_message_size(most);
+        let routes = Routes::new(service).add_service(crm);
+        self.server.run(routes, cursus_api::FILE_DESCRIPTOR_SET, &SERVICES, tasks).await
     }
 
     /// Starts the background work.
