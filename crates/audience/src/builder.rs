@@ -117,18 +117,27 @@ impl BlockBuilder {
                     }
                 }
                 Value::Number(number) => {
-                    if let Some(numbers) = events.numbers.get_mut(*property)
+                    if let Some(numbers) = events.others.numbers.get_mut(*property)
                         && number.is_finite()
                     {
                         replace_last(numbers, *number);
                     }
                 }
                 Value::Flag(flag) => {
-                    if let Some(flags) = events.flags.get_mut(*property) {
+                    if let Some(flags) = events.others.flags.get_mut(*property) {
                         replace_last(flags, Some(*flag));
                     }
                 }
-                Value::Time(_) | Value::Texts(_) => {}
+                Value::Time(time) => {
+                    if let Some(times) = events.others.times.get_mut(*property) {
+                        replace_last(times, within_horizon(*time));
+                    }
+                }
+                Value::Texts(_) => {
+                    if let Some(sets) = events.others.sets.get_mut(*property) {
+                        replace_last(sets, true);
+                    }
+                }
             }
         }
         self.touch(slot);
@@ -164,10 +173,10 @@ fn loader(wanted: &EventMention) -> EventLoader {
         let name = field.name.clone();
         match field.kind {
             Kind::Text => drop(loader.texts.insert(name, Default::default())),
-            Kind::Number => drop(loader.numbers.insert(name, Vec::new())),
-            Kind::Flag => drop(loader.flags.insert(name, Vec::new())),
-            // No rule reads properties of these kinds.
-            Kind::Time | Kind::TextSet => {}
+            Kind::Number => drop(loader.others.numbers.insert(name, Vec::new())),
+            Kind::Flag => drop(loader.others.flags.insert(name, Vec::new())),
+            Kind::Time => drop(loader.others.times.insert(name, Vec::new())),
+            Kind::TextSet => drop(loader.others.sets.insert(name, Vec::new())),
         }
     }
     loader

@@ -8,6 +8,9 @@ use crate::column::{Coder, Texts};
 /// The code of an event without this property.
 pub(crate) const NO_TEXT: u32 = u32::MAX;
 
+/// The time of an event without this property; beyond the horizon.
+pub(crate) const NO_TIME: i64 = i64::MIN;
+
 /// Each contact's times, ascending, in one array, and beside it the properties that plans read.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
@@ -25,12 +28,15 @@ impl Events {
     }
 }
 
-/// A value per event: not a number, [`NO_TEXT`] or `None` where it has no value of the kind.
+/// A value per event: not a number, [`NO_TEXT`], [`NO_TIME`] or `None` where it has no value of the kind.
 #[derive(Debug, Default)]
 pub(crate) struct Properties {
     pub(crate) texts: BTreeMap<String, Texts>,
     pub(crate) numbers: BTreeMap<String, Vec<f64>>,
     pub(crate) flags: BTreeMap<String, Vec<Option<bool>>>,
+    pub(crate) times: BTreeMap<String, Vec<i64>>,
+    /// Whether there is a set: what is in it, no rule asks.
+    pub(crate) sets: BTreeMap<String, Vec<bool>>,
 }
 
 /// Events in the order in which they are loaded.
@@ -39,8 +45,8 @@ pub(crate) struct EventLoader {
     slots: Vec<u16>,
     times: Vec<i64>,
     pub(crate) texts: BTreeMap<String, (Coder, Vec<u32>)>,
-    pub(crate) numbers: BTreeMap<String, Vec<f64>>,
-    pub(crate) flags: BTreeMap<String, Vec<Option<bool>>>,
+    /// The other properties. Their texts are still in the coders.
+    pub(crate) others: Properties,
 }
 
 impl EventLoader {
@@ -49,8 +55,10 @@ impl EventLoader {
         self.slots.push(slot);
         self.times.push(time);
         self.texts.values_mut().for_each(|(_, codes)| codes.push(NO_TEXT));
-        self.numbers.values_mut().for_each(|values| values.push(f64::NAN));
-        self.flags.values_mut().for_each(|values| values.push(None));
+        self.others.numbers.values_mut().for_each(|values| values.push(f64::NAN));
+        self.others.flags.values_mut().for_each(|values| values.push(None));
+        self.others.times.values_mut().for_each(|values| values.push(NO_TIME));
+        self.others.sets.values_mut().for_each(|values| values.push(false));
     }
 
     /// Sorts the events; events of one time stay in the order in which they came.
@@ -69,8 +77,7 @@ impl EventLoader {
         let texts = self.texts.into_iter().map(|(name, (coder, codes))| {
             (name, Texts { codes, dictionary: coder.into_dictionary() })
         });
-        let properties =
-            Properties { texts: texts.collect(), numbers: self.numbers, flags: self.flags };
+        let properties = Properties { texts: texts.collect(), ..self.others };
         Events { offsets, times: self.times, properties }
     }
 
@@ -85,8 +92,10 @@ impl EventLoader {
         rearrange(&mut self.slots, &order);
         rearrange(&mut self.times, &order);
         self.texts.values_mut().for_each(|(_, codes)| rearrange(codes, &order));
-        self.numbers.values_mut().for_each(|values| rearrange(values, &order));
-        self.flags.values_mut().for_each(|values| rearrange(values, &order));
+        self.others.numbers.values_mut().for_each(|values| rearrange(values, &order));
+        self.others.flags.values_mut().for_each(|values| rearrange(values, &order));
+        self.others.times.values_mut().for_each(|values| rearrange(values, &order));
+        self.others.sets.values_mut().for_each(|values| rearrange(values, &order));
     }
 }
 

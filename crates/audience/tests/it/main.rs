@@ -3,6 +3,10 @@
 mod data;
 mod errors;
 mod evaluation;
+mod language;
 mod oracle;
 mod properties;
+mod reading;
+mod roundtrips;
+mod rules;
 mod texts;

@@ -1,0 +1,127 @@
+//! Tests of properties, each bound to the columns that it reads.
+
+use crate::block::loaded;
+use crate::column::Texts;
+use crate::events::{NO_TEXT, NO_TIME, Properties};
+use crate::node::{NumberTest, PropertyTest, TextTest};
+use crate::rule::Operator;
+use crate::schema::Kind;
+use crate::window::{Answer, ask_age};
+
+/// A test of one property of events.
+pub(super) enum Filter<'a> {
+    Has(Vec<Presence<'a>>),
+    Codes { codes: &'a [u32], accepted: Vec<bool> },
+    Text { texts: &'a Texts, test: &'a TextTest },
+    Number { numbers: &'a [f64], test: &'a NumberTest },
+    Flag { flags: &'a [Option<bool>], wanted: bool },
+    Time { times: &'a [i64], operator: Operator, time: i64 },
+    Age { times: &'a [i64], operator: Operator, offset: i64 },
+}
+
+/// The column of one kind, to ask where it has a value.
+pub(super) enum Presence<'a> {
+    Texts(&'a [u32]),
+    Numbers(&'a [f64]),
+    Flags(&'a [Option<bool>]),
+    Times(&'a [i64]),
+    Sets(&'a [bool]),
+}
+
+impl<'a> Filter<'a> {
+    /// Ready at once.
+    pub(super) fn direct(test: &'a PropertyTest, properties: &'a Properties) -> Self {
+        match test {
+            PropertyTest::Has { property, kinds } => {
+                let of = |kind: &Kind| Presence::of(*kind, property, properties);
+                Self::Has(kinds.iter().map(of).collect())
+            }
+            PropertyTest::Text { property, test } => {
+                Self::Text { texts: loaded(&properties.texts, property), test }
+            }
+            PropertyTest::Number { property, test } => {
+                let numbers = loaded(&properties.numbers, property).as_slice();
+                Self::Number { numbers, test }
+            }
+            PropertyTest::Flag { property, wanted } => {
+                let flags = loaded(&properties.flags, property).as_slice();
+                Self::Flag { flags, wanted: *wanted }
+            }
+            PropertyTest::Time { property, operator, time } => {
+                let times = loaded(&properties.times, property);
+                Self::Time { times, operator: *operator, time: *time }
+            }
+            PropertyTest::Age { property, operator, offset } => {
+                let times = loaded(&properties.times, property);
+                Self::Age { times, operator: *operator, offset: *offset }
+            }
+        }
+    }
+
+    /// Prepared for many events: each string of a dictionary is tested once.
+    pub(super) fn prepared(test: &'a PropertyTest, properties: &'a Properties) -> Self {
+        match Self::direct(test, properties) {
+            Self::Text { texts, test } => {
+                let accepted = texts.dictionary.iter().map(|text| test.accepts(text)).collect();
+                Self::Codes { codes: &texts.codes, accepted }
+            }
+            other => other,
+        }
+    }
+
+    /// Whether an event passes, and until when that cannot change.
+    pub(super) fn ask(&self, index: usize, now: i64) -> Answer {
+        match self {
+            Self::Age { times, operator, offset } if times[index] != NO_TIME => {
+                ask_age(times[index], *operator, *offset, now)
+            }
+            _ => Answer::always(self.passes(index, now)),
+        }
+    }
+
+    /// Whether an event passes now.
+    pub(super) fn passes(&self, index: usize, now: i64) -> bool {
+        match self {
+            Self::Has(presences) => presences.iter().any(|presence| presence.has(index)),
+            // An event without the property has a code beyond every dictionary.
+            Self::Codes { codes, accepted } => {
+                accepted.get(codes[index] as usize).is_some_and(|accepted| *accepted)
+            }
+            Self::Text { texts, test } => {
+                texts.codes[index] != NO_TEXT && test.accepts(texts.text(index))
+            }
+            Self::Number { numbers, test } => {
+                !numbers[index].is_nan() && test.accepts(numbers[index])
+            }
+            Self::Flag { flags, wanted } => flags[index] == Some(*wanted),
+            Self::Time { times, operator, time } => {
+                times[index] != NO_TIME && operator.holds(&times[index], time)
+            }
+            Self::Age { times, operator, offset } => {
+                times[index] != NO_TIME && operator.holds(&times[index], &(now + offset))
+            }
+        }
+    }
+}
+
+impl<'a> Presence<'a> {
+    fn of(kind: Kind, property: &str, properties: &'a Properties) -> Self {
+        match kind {
+            Kind::Text => Self::Texts(&loaded(&properties.texts, property).codes),
+            Kind::Number => Self::Numbers(loaded(&properties.numbers, property).as_slice()),
+            Kind::Flag => Self::Flags(loaded(&properties.flags, property).as_slice()),
+            Kind::Time => Self::Times(loaded(&properties.times, property).as_slice()),
+            Kind::TextSet => Self::Sets(loaded(&properties.sets, property).as_slice()),
+        }
+    }
+
+    fn has(&self, index: usize) -> bool {
+        match self {
+            Self::Texts(codes) => codes[index] != NO_TEXT,
+            Self::Numbers(numbers) => !numbers[index].is_nan(),
+            Self::Flags(flags) => flags[index].is_some(),
+            Self::Times(times) => times[index] != NO_TIME,
+            Self::Sets(sets) => sets[index],
+        }
+    }
+}
