@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
-use cursus_audience::{Kind, Limits, Plan, Rule, Schema};
+use cursus_audience::{ACCOUNT, Kind, Limits, Plan, Rule, Schema};
 use cursus_ids::{AttributeId, AttributeName, WorkspaceId};
 
 use crate::error::Error;
@@ -40,7 +40,7 @@ impl Entity {
     pub(crate) fn prefix(self) -> &'static str {
         match self {
             Self::Contact => "",
-            Self::Account => "account.",
+            Self::Account => ACCOUNT,
             Self::Deal => "deal.",
         }
     }
@@ -118,9 +118,14 @@ impl Vocabulary {
         let names = declared.iter().map(|(id, (number, _))| (*number, id.clone())).collect();
         let kinds = declared.iter().map(|(id, (_, kind))| (id.clone(), *kind));
         let built_in = BUILT_IN.map(|(entity, id, kind, _)| (entity.prefix().to_owned() + id, kind));
-        let of_deal = |(id, _): &(String, Kind)| Entity::Deal.identifier(id).is_some();
-        let (_deals, attributes): (Vec<_>, Vec<_>) = kinds.chain(built_in).partition(of_deal);
-        let schema = Schema::new(attributes, []);
+        let (mut deals, mut attributes) = (Vec::new(), Vec::new());
+        for (id, kind) in kinds.chain(built_in) {
+            match id.strip_prefix(Entity::Deal.prefix()) {
+                Some(property) => deals.push((property.to_owned(), kind)),
+                None => attributes.push((id, kind)),
+            }
+        }
+        let schema = Schema::new(attributes, []).with_deals(deals);
         Self { declared, names, schema }
     }
 

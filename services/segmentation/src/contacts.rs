@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cursus_ambient::Ambient;
+use cursus_audience::DEALS;
 use cursus_ids::{ContactId, ContactName, WorkspaceId};
 use sqlx::{PgConnection, PgPool};
 
@@ -12,7 +13,6 @@ use crate::accounts;
 use crate::attribute::{EMAIL, Vocabulary};
 use crate::block;
 use crate::contact::{Changed, Contact, Draft, Holding};
-use crate::deal::DEALS;
 use crate::error::{Error, What};
 use crate::packed;
 use crate::page::{self, Page};

@@ -10,9 +10,6 @@ use crate::edit::Edit;
 use crate::refusal::{Reason, Refusal};
 use crate::value::Value;
 
-/// What a block's deals are read as, and what their changes are called.
-pub(crate) const DEALS: &str = "$deals";
-
 /// What rules ask about deals besides their declared properties.
 pub(crate) const STAGE: &str = "stage";
 pub(crate) const AMOUNT: &str = "amount";

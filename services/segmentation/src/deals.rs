@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cursus_ambient::Ambient;
+use cursus_audience::DEALS;
 use cursus_ids::{ContactId, ContactName, DealId, DealName, WorkspaceId};
 use prost::Message;
 use sqlx::{PgConnection, PgPool};
@@ -11,7 +12,7 @@ use crate::account::unknown;
 use crate::accounts::tell;
 use crate::asked::{Asked, Begin};
 use crate::contacts::{Contacts, Written};
-use crate::deal::{DEALS, Deal, Draft, Holding, MOST_OF_ACCOUNT};
+use crate::deal::{Deal, Draft, Holding, MOST_OF_ACCOUNT};
 use crate::edit::Edit;
 use crate::error::{Error, What};
 use crate::page::{self, Page};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use cursus_audience::DEALS;
 use cursus_ids::ContactId;
 
-use crate::deal::DEALS;
 use crate::refusal::{Reason, Refusal};
 use crate::value::Value;
 

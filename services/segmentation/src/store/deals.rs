@@ -274,7 +274,7 @@ pub(crate) struct DealRow {
 }
 
 /// Reads the deals of a run of contacts, one after another: those of their accounts, and of the deals that name them
-/// those that are not among these.
+/// those that are not among these. The planner does not conclude from one range that the other is the same.
 pub(crate) async fn each(
     conn: &mut PgConnection,
     workspace: &WorkspaceId,
@@ -298,6 +298,8 @@ pub(crate) async fn each(
          where workspace_id = $1
              and ordinal >= $2
              and ordinal < $3
+             and contacts.ordinal >= $2
+             and contacts.ordinal < $3
              and (contacts.account_id = deals.account_id) is not true"#,
         workspace.as_ref(),
         ordinals.start,
