@@ -119,7 +119,7 @@ impl Plan {
     }
 
     /// Clauses that are never reached would hide that their columns are missing.
-    fn check_loaded(&self, block: &Block) {
+    pub(crate) fn check_loaded(&self, block: &Block) {
         assert!(
             block.mentions().covers(self.mentions()),
             "the block was not loaded for this plan: {:?}",

@@ -3,6 +3,7 @@
 mod data;
 mod errors;
 mod evaluation;
+mod explanations;
 mod language;
 mod oracle;
 mod properties;
