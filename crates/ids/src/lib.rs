@@ -159,6 +159,10 @@ id!(/// Something known about contacts.
     AttributeId, "attribute", 63, AttributeName, "attributes");
 id!(/// A person; the caller's own id.
     ContactId, "contact", 128, ContactName, "contacts");
+id!(/// A company that contacts belong to; the caller's own id.
+    AccountId, "account", 128, AccountName, "accounts");
+id!(/// A sale that is being made; the caller's own id.
+    DealId, "deal", 128, DealName, "deals");
 id!(/// A rule with a name.
     SegmentId, "segment", 63, SegmentName, "segments");
 id!(/// A frozen audience.

@@ -42,7 +42,7 @@ impl Attributes {
         };
         let now = self.ambient.now();
         let exists = || Error::Exists { what: What::Attribute, name: draft.name.to_string() };
-        if built_in(workspace).iter().any(|attribute| attribute.name == draft.name) {
+        if built_in(workspace).any(|attribute| attribute.name == draft.name) {
             return Err(exists());
         }
         store::lock_workspace(&mut tx, workspace).await?;
@@ -52,8 +52,9 @@ impl Attributes {
         if store::attributes::list(&mut tx, workspace).await?.len() > MOST_ATTRIBUTES {
             return Err(Error::TooManyAttributes(MOST_ATTRIBUTES));
         }
-        let Draft { name, kind, description } = draft;
-        let answer = R::from(Attribute { name, kind, description, create_time: Some(now) });
+        let Draft { name, entity, kind, description } = draft;
+        let create_time = Some(now);
+        let answer = R::from(Attribute { name, entity, kind, description, create_time });
         first.finish(&mut tx, &answer).await?;
         tx.commit().await?;
         Ok(answer)

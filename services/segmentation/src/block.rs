@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 pub(crate) const PARTITIONS: u16 = 16;
 
 /// Beyond this many, evaluating the whole block costs less than picking its contacts out one by one.
-const MOST_SLOTS: usize = 4_096;
+pub(crate) const MOST_SLOTS: usize = 4_096;
 
 /// Which block of which workspace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

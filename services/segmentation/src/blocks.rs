@@ -1,13 +1,16 @@
 //! Reading blocks into columns, and asking a plan about them.
 
+mod crm;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use cursus_audience::{
-    Block, BlockBuilder, EventMention, Limits, Mentions, Plan, Reach, Rule, Value,
+    ACCOUNT, Block, BlockBuilder, DEALS, EventMention, Limits, Mentions, Plan, Reach, Rule, Value,
 };
 use sqlx::PgConnection;
 
+use self::crm::AccountNames;
 use crate::attribute::{CREATE_TIME, EMAIL, Vocabulary};
 use crate::block::{BlockName, position};
 use crate::error::Error;
@@ -36,13 +39,19 @@ pub(crate) async fn load(
     let wanted: Vec<(String, EventMention)> =
         mentions.events.iter().map(|(name, event)| (name.clone(), event.clone())).collect();
     let names = Names::new(&mentions, vocabulary);
+    let of_accounts = AccountNames::new(&mentions, vocabulary);
     let mut builder = BlockBuilder::new(mentions);
     extent.slots().for_each(|slot| builder.live(slot));
     if !names.is_empty() {
         load_contacts(conn, extent, &names, &mut builder).await?;
     }
+    of_accounts.load(conn, extent, &mut builder).await?;
     for (name, event) in wanted {
-        load_events(conn, extent, (&name, &event, now), &mut builder).await?;
+        if name == DEALS {
+            crm::load_deals(conn, extent, (vocabulary, &event), &mut builder).await?;
+        } else {
+            load_events(conn, extent, (&name, &event, now), &mut builder).await?;
+        }
     }
     Ok(builder.build())
 }
@@ -85,6 +94,7 @@ impl<'a> Names<'a> {
             match field.name.as_str() {
                 EMAIL => names.email = true,
                 CREATE_TIME => names.create_time = true,
+                name if name.starts_with(ACCOUNT) => {}
                 name => names.declared.extend(vocabulary.numbered(name)),
             }
         }

@@ -5,9 +5,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cursus_ambient::Ambient;
+use cursus_audience::DEALS;
 use cursus_ids::{ContactId, ContactName, WorkspaceId};
 use sqlx::{PgConnection, PgPool};
 
+use crate::accounts;
 use crate::attribute::{EMAIL, Vocabulary};
 use crate::block;
 use crate::contact::{Changed, Contact, Draft, Holding};
@@ -15,6 +17,7 @@ use crate::error::{Error, What};
 use crate::packed;
 use crate::page::{self, Page};
 use crate::recent::Recent;
+use crate::refusal::Refusal;
 use crate::store;
 use crate::store::contacts::{Stored, Write};
 
@@ -30,11 +33,23 @@ pub(crate) struct Contacts {
     ordinals: Arc<Recent<ContactName, i32>>,
 }
 
-/// How many contacts were new and how many were known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How many rows were new and how many were known, and which were refused.
+#[derive(Debug, Default)]
 pub(crate) struct Written {
     pub(crate) created: i64,
     pub(crate) updated: i64,
+    pub(crate) refused: Vec<(usize, Refusal)>,
+}
+
+impl Written {
+    /// Refuses everything when one row is refused.
+    pub(crate) fn all_or_none(mut self) -> Result<Self, Error> {
+        if self.refused.is_empty() {
+            return Ok(self);
+        }
+        let (row, refusal) = self.refused.swap_remove(0);
+        Err(Error::Refused { row: Some(row), refusal })
+    }
 }
 
 impl Contacts {
@@ -48,19 +63,32 @@ impl Contacts {
         store::attributes::all(&mut conn, workspace).await
     }
 
-    /// Writes contacts in one transaction. What is said twice about one is written once, and the later wins.
+    /// Writes contacts in one transaction, all or none. What is said twice about one is written once, and the later
+    /// wins.
     pub(crate) async fn write(
         &self,
         workspace: &WorkspaceId,
         vocabulary: &Vocabulary,
         drafts: Vec<Draft>,
     ) -> Result<Written, Error> {
-        let said = i64::try_from(drafts.len()).unwrap_or(i64::MAX);
-        let drafts = merged(drafts);
         let mut tx = self.pool.begin().await?;
-        let created = self.write_in(&mut tx, (workspace, vocabulary), &drafts).await?;
+        let written = self.write_in(&mut tx, (workspace, vocabulary), drafts).await?;
+        let written = written.all_or_none()?;
         tx.commit().await?;
-        Ok(Written { created, updated: said - created })
+        Ok(written)
+    }
+
+    /// The same, but rows that name an unknown account are refused one by one, and the others written.
+    pub(crate) async fn write_each(
+        &self,
+        workspace: &WorkspaceId,
+        vocabulary: &Vocabulary,
+        drafts: Vec<Draft>,
+    ) -> Result<Written, Error> {
+        let mut tx = self.pool.begin().await?;
+        let written = self.write_in(&mut tx, (workspace, vocabulary), drafts).await?;
+        tx.commit().await?;
+        Ok(written)
     }
 
     /// Writes one contact, and reads it.
@@ -71,7 +99,8 @@ impl Contacts {
         draft: Draft,
     ) -> Result<Contact, Error> {
         let id = draft.id.clone();
-        self.write(workspace, vocabulary, vec![draft]).await?;
+        let written = self.write(workspace, vocabulary, vec![draft]).await;
+        written.map_err(Error::of_only_row)?;
         self.get(&ContactName::new(workspace.clone(), id)).await
     }
 
@@ -149,14 +178,15 @@ impl Contacts {
         names.iter().filter_map(known).collect()
     }
 
-    /// Writes in the caller's transaction, and says how many contacts are new.
+    /// Writes in the caller's transaction.
     async fn write_in(
         &self,
         tx: &mut PgConnection,
         (workspace, vocabulary): (&WorkspaceId, &Vocabulary),
-        drafts: &[Draft],
-    ) -> Result<i64, Error> {
-        let ids: Vec<String> = drafts.iter().map(|draft| draft.id.to_string()).collect();
+        drafts: Vec<Draft>,
+    ) -> Result<Written, Error> {
+        let ids: HashSet<&str> = drafts.iter().map(|draft| draft.id.as_ref()).collect();
+        let ids: Vec<String> = ids.into_iter().map(str::to_owned).collect();
         let mut known = store::contacts::by_id(tx, workspace, &ids).await?;
         let mut first = None;
         if known.len() < ids.len() {
@@ -164,6 +194,9 @@ impl Contacts {
             // Whoever held the lock before may have added some of them.
             known = store::contacts::by_id(tx, workspace, &ids).await?;
         }
+        let (drafts, refused) = accounts::joined(tx, workspace, drafts).await?;
+        let said = i64::try_from(drafts.len()).unwrap_or(i64::MAX);
+        let drafts = &merged(drafts);
         let mut changes = Changes::default();
         let known_ids: HashSet<String> =
             known.iter().map(|stored| stored.contact_id.clone()).collect();
@@ -175,7 +208,7 @@ impl Contacts {
             self.insert(tx, workspace, (first, fresh), &mut changes).await?;
         }
         changes.store(tx, workspace, vocabulary).await?;
-        Ok(created)
+        Ok(Written { created, updated: said - created, refused })
     }
 
     /// Writes what differs from what is known. Rows are locked only for that, and in the order of their ordinals, so that
@@ -244,6 +277,7 @@ impl Changes {
     fn add(&mut self, ordinal: i32, changed: Changed) {
         self.ordinals.push(ordinal);
         self.changed.email |= changed.email;
+        self.changed.account |= changed.account;
         self.changed.numbers.extend(changed.numbers);
     }
 
@@ -263,8 +297,12 @@ impl Changes {
             let email = self.changed.email.then_some(EMAIL);
             let attributes =
                 self.changed.numbers.iter().filter_map(|number| vocabulary.name(*number));
-            let names: Vec<String> =
+            let mut names: Vec<String> =
                 email.into_iter().chain(attributes).map(str::to_owned).collect();
+            if self.changed.account {
+                names.extend(vocabulary.of_accounts());
+                names.push(DEALS.to_owned());
+            }
             let blocks = block::changed(workspace, self.ordinals);
             store::blocks::insert_changes(tx, workspace, &blocks, Some(&names)).await?;
         }
@@ -301,5 +339,6 @@ fn merged(drafts: Vec<Draft>) -> Vec<Draft> {
 
 fn write(contact_id: String, holding: Holding) -> Write {
     let attributes = packed::pack_attributes(&holding.attributes);
-    Write { contact_id, email: holding.email, attributes }
+    let account_id = holding.account.map(Into::into);
+    Write { contact_id, email: holding.email, account_id, attributes }
 }

@@ -22,6 +22,8 @@ pub(crate) enum Error {
     NoSuch { what: What, name: String },
     #[error("`{name}` exists already")]
     Exists { what: What, name: String },
+    #[error("contacts, deals or other accounts still name `{0}`; change those first")]
+    AccountInUse(String),
     #[error("`{0}` has changed since it was read; read it again")]
     Stale(String),
     #[error("the members of `{0}` are being computed for the first time; ask again soon")]
@@ -43,8 +45,10 @@ pub(crate) enum Error {
 /// The kinds of things that may exist or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
+    Account,
     Attribute,
     Contact,
+    Deal,
     Segment,
     Snapshot,
 }
@@ -75,8 +79,10 @@ impl Error {
 impl What {
     fn as_str(self) -> &'static str {
         match self {
+            Self::Account => "account",
             Self::Attribute => "attribute",
             Self::Contact => "contact",
+            Self::Deal => "deal",
             Self::Segment => "segment",
             Self::Snapshot => "snapshot",
         }
@@ -84,8 +90,10 @@ impl What {
 
     fn missing(self) -> &'static str {
         match self {
+            Self::Account => "NO_SUCH_ACCOUNT",
             Self::Attribute => "NO_SUCH_ATTRIBUTE",
             Self::Contact => "NO_SUCH_CONTACT",
+            Self::Deal => "NO_SUCH_DEAL",
             Self::Segment => "NO_SUCH_SEGMENT",
             Self::Snapshot => "NO_SUCH_SNAPSHOT",
         }
@@ -93,8 +101,10 @@ impl What {
 
     fn exists(self) -> &'static str {
         match self {
+            Self::Account => "ACCOUNT_EXISTS",
             Self::Attribute => "ATTRIBUTE_EXISTS",
             Self::Contact => "CONTACT_EXISTS",
+            Self::Deal => "DEAL_EXISTS",
             Self::Segment => "SEGMENT_EXISTS",
             Self::Snapshot => "SNAPSHOT_EXISTS",
         }
@@ -109,7 +119,7 @@ impl std::fmt::Display for What {
 
 impl From<Malformed> for Error {
     fn from(_: Malformed) -> Self {
-        Self::Corrupt("contact or event")
+        Self::Corrupt("attribute or property")
     }
 }
 
@@ -136,6 +146,9 @@ impl From<Error> for Status {
             }
             Error::Exists { what, name } => {
                 Fault::new(Code::AlreadyExists, what.exists()).with(what.as_str(), name)
+            }
+            Error::AccountInUse(name) => {
+                Fault::new(Code::FailedPrecondition, "ACCOUNT_IN_USE").with("account", name)
             }
             Error::Stale(name) => Fault::new(Code::Aborted, "STALE_ETAG").with("segment", name),
             Error::Computing(name) => {
@@ -199,7 +212,9 @@ fn database(error: &sqlx::Error) -> Status {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => UNREACHABLE,
         sqlx::Error::Database(source) => match source.code().as_deref() {
-            Some("40001" | "40P01" | "55P03") => {
+            // What is written is checked before, so that a key that is missing or there already was taken away or written
+            // by another in between.
+            Some("40001" | "40P01" | "55P03" | "23503" | "23505") => {
                 (Code::Aborted, "CONTENDED", "too many others write the same; try again")
             }
             Some(code) if code.starts_with("08") || code.starts_with("57P") || code == "53300" => {

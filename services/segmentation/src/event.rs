@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use cursus_audience::DEALS;
 use cursus_ids::ContactId;
 
 use crate::refusal::{Reason, Refusal};
@@ -52,6 +53,10 @@ impl Draft {
                 "names that begin with `email.` are for what the delivery service observes";
             return Err(Refusal::new(Reason::ReservedEventName, "event.event_name", message));
         }
+        if self.name == DEALS {
+            let message = "this name is for the deals of contacts";
+            return Err(Refusal::new(Reason::ReservedEventName, "event.event_name", message));
+        }
         if self.properties.len() > MOST_PROPERTIES {
             return Err(Refusal::invalid("event.properties", "use at most 64"));
         }
@@ -95,6 +100,8 @@ mod tests {
     #[test]
     fn a_caller_cannot_say_what_only_delivery_observes() {
         let refusal = draft("1", "email.opened", ("a", Value::Flag(true))).unwrap_err();
+        assert_eq!(refusal.reason, Reason::ReservedEventName);
+        let refusal = draft("1", "$deals", ("a", Value::Flag(true))).unwrap_err();
         assert_eq!(refusal.reason, Reason::ReservedEventName);
         assert!(draft("1", "email", ("a", Value::Flag(true))).is_ok());
     }

@@ -1,6 +1,7 @@
 //! The contract: admit the caller, read what is asked, ask, and tell the answer.
 
 pub(crate) mod convert;
+pub(crate) mod crm;
 pub(crate) mod insight;
 mod request;
 pub(crate) mod rule;
@@ -59,9 +60,11 @@ impl SegmentationService for Grpc {
     ) -> Answer<proto::Attribute> {
         let (caller, request) = Caller::admit(request, Role::Editor)?;
         let workspace = enter(&caller, &request.parent)?;
-        let id = request.attribute_id.parse().map_err(Error::name("attribute_id"))?;
         let told = request.attribute.clone().unwrap_or_default();
-        let name = AttributeName::new(workspace, id);
+        let entity = convert::entity(told.entity)?;
+        let id = entity.prefix().to_owned() + &request.attribute_id;
+        let id = id.parse().map_err(Error::name("attribute_id"))?;
+        let name = (entity, AttributeName::new(workspace, id));
         let draft = attribute::Draft::new(name, convert::kind(told.kind)?, told.description)?;
         let asked = Asked { id: &request.request_id, method: "CreateAttribute", body: &request };
         Ok(Response::new(self.attributes.create(draft, asked).await?))

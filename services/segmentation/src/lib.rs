@@ -1,11 +1,13 @@
 //! Who is this, who is in this segment, and who was in it when we looked.
 //!
-//! `grpc` answers requests with the operations (`contacts`, `events`, `segments`, `members`, `snapshots`), each a
-//! transaction over `store`. What they write marks blocks of 65,536 contacts as changed; `worker` claims partitions of
-//! blocks and has `evaluation` bring the segments' containers up to date, when something changed and when time alone
-//! changes something. Membership is answered from copies of the containers in Redis (`bitmaps`), of which `index`
-//! knows which are valid.
+//! `grpc` answers requests with the operations (`contacts`, `accounts`, `deals`, `events`, `segments`, `members`,
+//! `snapshots`), each a transaction over `store`. What they write marks blocks of 65,536 contacts as changed; `worker`
+//! claims partitions of blocks and has `evaluation` bring the segments' containers up to date, when something changed
+//! and when time alone changes something. Membership is answered from copies of the containers in Redis (`bitmaps`), of
+//! which `index` knows which are valid.
 
+mod account;
+mod accounts;
 mod advice;
 mod asked;
 mod attribute;
@@ -17,6 +19,9 @@ mod blocks;
 mod config;
 mod contact;
 mod contacts;
+mod deal;
+mod deals;
+mod edit;
 mod error;
 mod evaluation;
 mod event;
@@ -45,6 +50,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use cursus_ambient::Ambient;
+use cursus_api::segmentation::crm_service_server::CrmServiceServer;
 use cursus_api::segmentation::insight_service_server::InsightServiceServer;
 use cursus_api::segmentation::segmentation_service_server::SegmentationServiceServer;
 use cursus_chassis::{Server, Tasks, database};
@@ -59,6 +65,7 @@ pub use crate::config::{Config, RedisUrl};
 use crate::contacts::Contacts;
 use crate::events::Events;
 use crate::grpc::Grpc;
+use crate::grpc::crm::Crm;
 use crate::grpc::insight::Insight;
 use crate::insights::Insights;
 use crate::peers::Delivery;
@@ -69,8 +76,11 @@ use crate::worker::outcomes::Outcomes;
 /// Brings the database up to date.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
-const SERVICES: [&str; 2] =
-    ["cursus.segmentation.v1.SegmentationService", "cursus.segmentation.v1.InsightService"];
+const SERVICES: [&str; 3] = [
+    "cursus.segmentation.v1.SegmentationService",
+    "cursus.segmentation.v1.CrmService",
+    "cursus.segmentation.v1.InsightService",
+];
 
 /// The service: built, it is connected and bound; run, it serves.
 #[derive(Debug)]
@@ -114,6 +124,11 @@ impl Segmentation {
         let feed = Feed::new(self.pool.clone());
         let index = index::Index::new(self.pool.clone());
         self.start(&tasks, &events, &feed, &index);
+        let crm = Crm {
+            accounts: accounts::Accounts::new(self.pool.clone(), self.ambient.clone()),
+            deals: deals::Deals::new(self.pool.clone(), self.ambient.clone(), contacts.clone()),
+            contacts: contacts.clone(),
+        };
         let grpc = Grpc {
             attributes: attributes::Attributes::new(self.pool.clone(), self.ambient.clone()),
             segments: segments::Segments::new(self.pool.clone(), self.ambient.clone()),
@@ -130,11 +145,12 @@ impl Segmentation {
             shutdown: tasks.shutdown(),
         };
         let insights = Insights { pool: self.pool.clone(), ambient: self.ambient.clone() };
-        let largest = self.config.serve.max_message_bytes;
-        let service = SegmentationServiceServer::new(grpc).max_decoding_message_size(largest);
-        let insight =
-            InsightServiceServer::new(Insight { insights }).max_decoding_message_size(largest);
-        let routes = Routes::new(service).add_service(insight);
+        let insight = Insight { insights };
+        let most = self.config.serve.max_message_bytes;
+        let routes =
+            Routes::new(SegmentationServiceServer::new(grpc).max_decoding_message_size(most))
+                .add_service(CrmServiceServer::new(crm).max_decoding_message_size(most))
+                .add_service(InsightServiceServer::new(insight).max_decoding_message_size(most));
         self.server.run(routes, cursus_api::FILE_DESCRIPTOR_SET, &SERVICES, tasks).await
     }
 

@@ -1,4 +1,4 @@
-//! Why a row of contacts or events is not written.
+//! Why a row of contacts, accounts, deals or events is not written.
 
 use std::fmt;
 
@@ -19,8 +19,11 @@ pub(crate) enum Reason {
     InvalidField,
     UnknownAttribute,
     UnknownContact,
+    UnknownAccount,
     WrongKind,
     ReservedEventName,
+    DealOfNobody,
+    TooManyDeals,
 }
 
 impl Refusal {
@@ -53,8 +56,11 @@ impl Reason {
             Self::InvalidField => "INVALID_FIELD",
             Self::UnknownAttribute => "UNKNOWN_ATTRIBUTE",
             Self::UnknownContact => "UNKNOWN_CONTACT",
+            Self::UnknownAccount => "UNKNOWN_ACCOUNT",
             Self::WrongKind => "WRONG_KIND",
             Self::ReservedEventName => "RESERVED_EVENT_NAME",
+            Self::DealOfNobody => "DEAL_OF_NOBODY",
+            Self::TooManyDeals => "TOO_MANY_DEALS",
         }
     }
 }

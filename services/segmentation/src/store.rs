@@ -1,9 +1,11 @@
 //! Every query. Nothing here reads the clock, decides, or logs.
 
+pub(crate) mod accounts;
 pub(crate) mod attributes;
 pub(crate) mod blocks;
 pub(crate) mod contacts;
 pub(crate) mod containers;
+pub(crate) mod deals;
 pub(crate) mod events;
 pub(crate) mod segments;
 pub(crate) mod snapshots;

@@ -7,8 +7,8 @@ use cursus_api::segmentation as proto;
 use cursus_audience::Kind;
 use cursus_ids::{ContactName, SegmentId, SegmentName, SnapshotName, WorkspaceId};
 
-use super::rule;
-use crate::attribute::Attribute;
+use super::{crm, rule};
+use crate::attribute::{Attribute, Entity};
 use crate::contact::{self, Contact};
 use crate::error::Error;
 use crate::event;
@@ -29,16 +29,25 @@ pub(crate) fn told(
     workspace: &WorkspaceId,
 ) -> Result<contact::Told, Refusal> {
     let name = contact_of(&contact.name, workspace, "contact.name")?;
-    let attributes = contact.attributes.into_iter().map(|(id, value)| {
-        let field = || format!("contact.attributes[{id}]");
-        let value = value.kind.map(|kind| decode_value(kind, field)).transpose()?;
-        Ok((id, value))
-    });
     Ok(contact::Told {
         id: name.id,
         email: contact.email,
-        attributes: attributes.collect::<Result<_, Refusal>>()?,
+        account: crm::convert::reference(&contact.account, workspace, "contact.account")?,
+        attributes: named_values(contact.attributes, "contact.attributes")?,
     })
+}
+
+/// Values by name, as told; no value removes.
+pub(super) fn named_values(
+    values: BTreeMap<String, proto::Value>,
+    field: &str,
+) -> Result<Vec<(String, Option<Value>)>, Refusal> {
+    let values = values.into_iter().map(|(id, value)| {
+        let field = || format!("{field}[{id}]");
+        let value = value.kind.map(|kind| decode_value(kind, field)).transpose()?;
+        Ok((id, value))
+    });
+    values.collect()
 }
 
 /// An event of the workspace, checked.
@@ -86,6 +95,16 @@ pub(crate) fn kind(told: i32) -> Result<Kind, Error> {
         Ok(Told::Unspecified) | Err(_) => {
             return Err(Error::invalid("attribute.kind", "say what kind of value it holds"));
         }
+    })
+}
+
+pub(crate) fn entity(told: i32) -> Result<Entity, Error> {
+    use proto::AttributeEntity as Told;
+    Ok(match Told::try_from(told) {
+        Ok(Told::Unspecified | Told::Contact) => Entity::Contact,
+        Ok(Told::Account) => Entity::Account,
+        Ok(Told::Deal) => Entity::Deal,
+        Err(_) => return Err(Error::invalid("attribute.entity", "use one of those there are")),
     })
 }
 
@@ -160,11 +179,12 @@ pub(crate) fn contact_of(
     field: &str,
 ) -> Result<ContactName, Refusal> {
     let name: ContactName = name.parse().map_err(|error| Refusal::invalid(field, error))?;
-    if name.workspace != *workspace {
-        let message = format!("is not in `workspaces/{workspace}`");
-        return Err(Refusal::invalid(field, message));
-    }
-    Ok(name)
+    if name.workspace == *workspace { Ok(name) } else { Err(foreign(workspace, field)) }
+}
+
+/// That a name is not of the workspace that the rows are for.
+pub(super) fn foreign(workspace: &WorkspaceId, field: &str) -> Refusal {
+    Refusal::invalid(field, format!("is not in `workspaces/{workspace}`"))
 }
 
 fn decode_value(kind: proto::value::Kind, field: impl Fn() -> String) -> Result<Value, Refusal> {
@@ -191,7 +211,7 @@ fn decode_value(kind: proto::value::Kind, field: impl Fn() -> String) -> Result<
     })
 }
 
-fn encode_values(values: &BTreeMap<String, Value>) -> BTreeMap<String, proto::Value> {
+pub(super) fn encode_values(values: &BTreeMap<String, Value>) -> BTreeMap<String, proto::Value> {
     let encode = |(name, value): (&String, &Value)| (name.clone(), value.into());
     values.iter().map(encode).collect()
 }
@@ -222,8 +242,14 @@ impl From<Attribute> for proto::Attribute {
             Kind::Time => Told::Time,
             Kind::TextSet => Told::TextSet,
         };
+        let entity = match attribute.entity {
+            Entity::Contact => proto::AttributeEntity::Contact,
+            Entity::Account => proto::AttributeEntity::Account,
+            Entity::Deal => proto::AttributeEntity::Deal,
+        };
         Self {
             name: attribute.name.to_string(),
+            entity: entity.into(),
             kind: kind.into(),
             description: attribute.description,
             create_time: attribute.create_time.map(rule::encode_moment),
@@ -236,6 +262,7 @@ impl From<Contact> for proto::Contact {
         Self {
             name: contact.name.to_string(),
             email: contact.email,
+            account: contact.account.map(Into::into).unwrap_or_default(),
             attributes: encode_values(&contact.attributes),
             create_time: Some(rule::encode_moment(contact.create_time)),
             update_time: Some(rule::encode_moment(contact.update_time)),
@@ -331,7 +358,7 @@ impl From<Imported> for proto::ImportEventsResponse {
     }
 }
 
-fn encode_refusal((row, refusal): (i64, Refusal)) -> proto::Refusal {
+pub(super) fn encode_refusal((row, refusal): (i64, Refusal)) -> proto::Refusal {
     let message = refusal.to_string();
     let reason = refusal.reason.as_str().to_owned();
     proto::Refusal { row, reason, field: refusal.field, message }

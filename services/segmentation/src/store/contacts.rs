@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use cursus_ids::{ContactId, ContactName, WorkspaceId};
+use cursus_ids::{AccountName, ContactId, ContactName, WorkspaceId};
 use sqlx::PgConnection;
 
 use super::id;
@@ -17,6 +17,7 @@ pub(crate) struct Stored {
     pub(crate) contact_id: String,
     pub(crate) ordinal: i32,
     pub(crate) email: String,
+    pub(crate) account_id: Option<String>,
     pub(crate) attributes: Vec<u8>,
     pub(crate) create_time: DateTime<Utc>,
     pub(crate) update_time: DateTime<Utc>,
@@ -26,6 +27,7 @@ pub(crate) struct Stored {
 pub(crate) struct Write {
     pub(crate) contact_id: String,
     pub(crate) email: String,
+    pub(crate) account_id: Option<String>,
     pub(crate) attributes: Vec<u8>,
 }
 
@@ -34,7 +36,8 @@ impl Stored {
         let attributes = packed::attributes(&self.attributes)
             .map(|read| read.map(|(number, value)| (number, value.into())))
             .collect::<Result<_, _>>()?;
-        Ok(Holding { email: self.email.clone(), attributes })
+        let account = self.account_id.as_deref().map(id).transpose()?;
+        Ok(Holding { email: self.email.clone(), account, attributes })
     }
 
     pub(crate) fn into_contact(
@@ -48,9 +51,13 @@ impl Stored {
             let name = names.name(number).ok_or(Error::Corrupt("attribute"))?;
             attributes.insert(name.to_owned(), value.into());
         }
+        let named =
+            |account: String| Ok::<_, Error>(AccountName::new(workspace.clone(), id(&account)?));
+        let account = self.account_id.map(named);
         Ok(Contact {
             name: ContactName::new(workspace.clone(), id(&self.contact_id)?),
             email: self.email,
+            account: account.transpose()?,
             attributes,
             create_time: self.create_time,
             update_time: self.update_time,
@@ -66,7 +73,7 @@ pub(crate) async fn by_id(
 ) -> sqlx::Result<Vec<Stored>> {
     sqlx::query_as!(
         Stored,
-        "select contact_id, ordinal, email, attributes, create_time, update_time
+        "select contact_id, ordinal, email, account_id, attributes, create_time, update_time
          from contacts
          where workspace_id = $1 and contact_id = any($2)
          order by ordinal",
@@ -85,7 +92,7 @@ pub(crate) async fn by_ordinal(
 ) -> sqlx::Result<Vec<Stored>> {
     sqlx::query_as!(
         Stored,
-        "select contact_id, ordinal, email, attributes, create_time, update_time
+        "select contact_id, ordinal, email, account_id, attributes, create_time, update_time
          from contacts
          where workspace_id = $1 and ordinal = any($2)
          order by ordinal",
@@ -104,7 +111,7 @@ pub(crate) async fn lock(
 ) -> sqlx::Result<Vec<Stored>> {
     sqlx::query_as!(
         Stored,
-        "select contact_id, ordinal, email, attributes, create_time, update_time
+        "select contact_id, ordinal, email, account_id, attributes, create_time, update_time
          from contacts
          where workspace_id = $1 and ordinal = any($2)
          order by ordinal
@@ -125,7 +132,7 @@ pub(crate) async fn list(
 ) -> sqlx::Result<Vec<Stored>> {
     sqlx::query_as!(
         Stored,
-        "select contact_id, ordinal, email, attributes, create_time, update_time
+        "select contact_id, ordinal, email, account_id, attributes, create_time, update_time
          from contacts
          where workspace_id = $1 and ordinal > $2
          order by ordinal
@@ -180,14 +187,14 @@ pub(crate) async fn insert(
     contacts: Vec<Write>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let (ids, emails, attributes) = columns(contacts);
+    let Columns { ids, emails, accounts, attributes } = columns(contacts);
     sqlx::query!(
         "with added as (
              insert into contacts
-                 (workspace_id, ordinal, contact_id, email, attributes, create_time, update_time)
-             select $1, $2 + position::int - 1, contact_id, email, attributes, $3, $3
-             from unnest($4::text[], $5::text[], $6::bytea[])
-                 with ordinality as added (contact_id, email, attributes, position)
+                 (workspace_id, ordinal, contact_id, email, account_id, attributes, create_time, update_time)
+             select $1, $2 + position::int - 1, contact_id, email, account_id, attributes, $3, $3
+             from unnest($4::text[], $5::text[], $6::text[], $7::bytea[])
+                 with ordinality as added (contact_id, email, account_id, attributes, position)
          )
          update workspaces set contact_count = $2 + cardinality($4) where workspace_id = $1",
         workspace.as_ref(),
@@ -195,6 +202,7 @@ pub(crate) async fn insert(
         now,
         &ids,
         &emails,
+        &accounts as _,
         &attributes,
     )
     .execute(conn)
@@ -210,16 +218,21 @@ pub(crate) async fn update(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let (ordinals, contacts): (Vec<i32>, Vec<Write>) = contacts.into_iter().unzip();
-    let (_, emails, attributes) = columns(contacts);
+    let Columns { emails, accounts, attributes, .. } = columns(contacts);
     sqlx::query!(
         "update contacts
-         set email = changed.email, attributes = changed.attributes, update_time = $2
-         from unnest($3::int[], $4::text[], $5::bytea[]) as changed (ordinal, email, attributes)
+         set email = changed.email,
+             account_id = changed.account_id,
+             attributes = changed.attributes,
+             update_time = $2
+         from unnest($3::int[], $4::text[], $5::text[], $6::bytea[])
+             as changed (ordinal, email, account_id, attributes)
          where workspace_id = $1 and contacts.ordinal = changed.ordinal",
         workspace.as_ref(),
         now,
         &ordinals,
         &emails,
+        &accounts as _,
         &attributes,
     )
     .execute(conn)
@@ -227,12 +240,21 @@ pub(crate) async fn update(
     Ok(())
 }
 
-fn columns(contacts: Vec<Write>) -> (Vec<String>, Vec<String>, Vec<Vec<u8>>) {
-    let mut columns = (Vec::new(), Vec::new(), Vec::new());
-    for Write { contact_id, email, attributes } in contacts {
-        columns.0.push(contact_id);
-        columns.1.push(email);
-        columns.2.push(attributes);
+#[derive(Default)]
+struct Columns {
+    ids: Vec<String>,
+    emails: Vec<String>,
+    accounts: Vec<Option<String>>,
+    attributes: Vec<Vec<u8>>,
+}
+
+fn columns(contacts: Vec<Write>) -> Columns {
+    let mut columns = Columns::default();
+    for Write { contact_id, email, account_id, attributes } in contacts {
+        columns.ids.push(contact_id);
+        columns.emails.push(email);
+        columns.accounts.push(account_id);
+        columns.attributes.push(attributes);
     }
     columns
 }

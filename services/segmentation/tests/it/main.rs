@@ -6,9 +6,14 @@
     reason = "helpers are part of the tests that use them"
 )]
 
+mod accounts;
+mod companies;
 mod contacts;
+mod crm;
+mod deals;
 mod events;
 mod faults;
+mod firmographics;
 mod following;
 mod insights;
 mod membership;

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use clap::Parser;
 use cursus_ambient::Ambient;
 use cursus_api::segmentation as proto;
+use cursus_api::segmentation::crm_service_client::CrmServiceClient;
 use cursus_api::segmentation::insight_service_client::InsightServiceClient;
 use cursus_api::segmentation::segmentation_service_client::SegmentationServiceClient;
 use cursus_segmentation::{Config, MIGRATOR, Segmentation};
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 pub(crate) type Client = SegmentationServiceClient<Authorized>;
+pub(crate) type Crm = CrmServiceClient<Authorized>;
 
 /// How long a test waits for a condition. Nothing takes this long; a slow machine might.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -129,6 +131,15 @@ impl Replica {
         InsightServiceClient::new(channel(self.address, "edith-token").unwrap())
     }
 
+    /// The same client's view of accounts and deals.
+    pub(crate) fn crm_of(&self, who: &str) -> Crm {
+        CrmServiceClient::new(channel(self.address, &format!("{who}-token")).unwrap())
+    }
+
+    pub(crate) fn crm(&self) -> Crm {
+        self.crm_of("ada")
+    }
+
     /// Ends it at once, in the middle of whatever it does.
     pub(crate) fn kill(mut self) {
         if let Some(runtime) = self.runtime.take() {
@@ -149,12 +160,21 @@ impl Replica {
     }
 
     pub(crate) async fn declare(&self, attributes: &[(&str, proto::AttributeKind)]) {
+        self.declare_of(proto::AttributeEntity::Contact, attributes).await;
+    }
+
+    pub(crate) async fn declare_of(
+        &self,
+        entity: proto::AttributeEntity,
+        attributes: &[(&str, proto::AttributeKind)],
+    ) {
         for (id, kind) in attributes {
             let request = proto::CreateAttributeRequest {
                 parent: self.parent(),
                 attribute_id: (*id).to_owned(),
                 attribute: Some(proto::Attribute {
                     kind: (*kind).into(),
+                    entity: entity.into(),
                     ..proto::Attribute::default()
                 }),
                 request_id: String::new(),
