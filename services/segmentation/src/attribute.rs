@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
-use cursus_audience::{ACCOUNT, Kind, Limits, Plan, Rule, Schema};
+use cursus_audience::{ACCOUNT, BUCKET_KEY, Kind, Limits, Plan, Rule, SUBSCRIPTIONS, Schema};
 use cursus_ids::{AttributeId, AttributeName, WorkspaceId};
 
 use crate::error::Error;
@@ -13,6 +13,9 @@ use crate::value::Value;
 /// Kept in columns of their own, and known to every workspace.
 pub(crate) const EMAIL: &str = "email";
 pub(crate) const CREATE_TIME: &str = "create_time";
+
+/// What the built-in attribute of subscriptions is stored under; declared ones begin at 1.
+const SUBSCRIPTIONS_NUMBER: i16 = 0;
 
 /// The most attributes a workspace declares: rows and rules are checked against all of them.
 pub(crate) const MOST_ATTRIBUTES: usize = 1_000;
@@ -113,8 +116,10 @@ pub(crate) struct Vocabulary {
 impl Vocabulary {
     /// From the id, number and kind of each declared one.
     pub(crate) fn new(declared: impl IntoIterator<Item = (String, i16, Kind)>) -> Self {
+        let subscriptions = (SUBSCRIPTIONS.to_owned(), SUBSCRIPTIONS_NUMBER, Kind::TextSet);
+        let stored = declared.into_iter().chain([subscriptions]);
         let declared: HashMap<_, _> =
-            declared.into_iter().map(|(id, number, kind)| (id, (number, kind))).collect();
+            stored.map(|(id, number, kind)| (id, (number, kind))).collect();
         let names = declared.iter().map(|(id, (number, _))| (*number, id.clone())).collect();
         let kinds = declared.iter().map(|(id, (_, kind))| (id.clone(), *kind));
         let built_in =
@@ -126,6 +131,8 @@ impl Vocabulary {
                 None => attributes.push((id, kind)),
             }
         }
+        // Not an attribute that is shown: what buckets are made from.
+        attributes.push((BUCKET_KEY.to_owned(), Kind::Number));
         let schema = Schema::new(attributes, []).with_deals(deals);
         Self { declared, names, schema }
     }
@@ -192,9 +199,10 @@ impl Vocabulary {
 }
 
 /// The attributes every workspace has: of what, the identifier, the kind, and what it is.
-const BUILT_IN: [(Entity, &str, Kind, &str); 11] = [
+const BUILT_IN: [(Entity, &str, Kind, &str); 12] = [
     (Entity::Contact, CREATE_TIME, Kind::Time, "When the contact was first written."),
     (Entity::Contact, EMAIL, Kind::Text, "The contact's address."),
+    (Entity::Contact, SUBSCRIPTIONS, Kind::TextSet, "The topics the contact wants mail about."),
     (Entity::Account, "create_time", Kind::Time, "When the account was first written."),
     (Entity::Account, "display_name", Kind::Text, "What people call the account."),
     (Entity::Account, "id", Kind::Text, "The account's id."),

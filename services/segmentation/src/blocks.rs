@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use cursus_audience::{
-    ACCOUNT, Block, BlockBuilder, DEALS, EventMention, Limits, Mentions, Plan, Reach, Rule, Value,
+    ACCOUNT, BUCKET_KEY, Block, BlockBuilder, DEALS, EventMention, Limits, Mentions, Plan, Reach,
+    Rule, Value, bucket_key,
 };
 use sqlx::PgConnection;
 
@@ -83,17 +84,20 @@ impl Extent<'_> {
 struct Names<'a> {
     email: bool,
     create_time: bool,
+    bucket_key: bool,
     /// By the number under which it is stored.
     declared: BTreeMap<i16, &'a str>,
 }
 
 impl<'a> Names<'a> {
     fn new(mentions: &Mentions, vocabulary: &'a Vocabulary) -> Self {
-        let mut names = Self { email: false, create_time: false, declared: BTreeMap::new() };
+        let mut names =
+            Self { email: false, create_time: false, bucket_key: false, declared: BTreeMap::new() };
         for field in &mentions.attributes {
             match field.name.as_str() {
                 EMAIL => names.email = true,
                 CREATE_TIME => names.create_time = true,
+                BUCKET_KEY => names.bucket_key = true,
                 name if name.starts_with(ACCOUNT) => {}
                 name => names.declared.extend(vocabulary.numbered(name)),
             }
@@ -102,11 +106,14 @@ impl<'a> Names<'a> {
     }
 
     fn is_empty(&self) -> bool {
-        !self.email && !self.create_time && self.declared.is_empty()
+        !self.email && !self.create_time && !self.bucket_key && self.declared.is_empty()
     }
 
     fn set(&self, builder: &mut BlockBuilder, contact: &ContactRow) -> Result<(), Error> {
         let slot = position(contact.ordinal).1;
+        if self.bucket_key {
+            builder.set(slot, BUCKET_KEY, Value::Number(bucket_key(&contact.contact_id)));
+        }
         if self.email && !contact.email.is_empty() {
             builder.set(slot, EMAIL, Value::Text(&contact.email));
         }

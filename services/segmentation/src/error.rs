@@ -1,6 +1,6 @@
 //! What can go wrong, and what a client is told.
 
-use cursus_audience::{MalformedBits, RuleError};
+use cursus_audience::{MalformedBits, RuleError, TextError};
 use cursus_fault::{Fault, internal};
 use cursus_ids::ParseError;
 use tonic::{Code, Status};
@@ -18,6 +18,10 @@ pub(crate) enum Error {
     Refused { row: Option<usize>, refusal: Refusal },
     #[error(transparent)]
     Rule(#[from] RuleError),
+    #[error("`rule_text`: {0}")]
+    RuleText(TextError),
+    #[error("the rule of `{by}` refers to `{segment}`; change or delete that first")]
+    InUse { segment: String, by: String },
     #[error("no {what} is named `{name}`")]
     NoSuch { what: What, name: String },
     #[error("`{name}` exists already")]
@@ -117,6 +121,12 @@ impl std::fmt::Display for What {
     }
 }
 
+impl From<TextError> for Error {
+    fn from(error: TextError) -> Self {
+        Self::RuleText(error)
+    }
+}
+
 impl From<Malformed> for Error {
     fn from(_: Malformed) -> Self {
         Self::Corrupt("attribute or property")
@@ -141,6 +151,19 @@ impl From<Error> for Status {
                     Fault::new(Code::InvalidArgument, "INVALID_RULE").with("field", &rule.path);
                 closest(fault, rule.closest.as_deref())
             }
+            Error::RuleText(fault) => {
+                let place = fault.place;
+                let told = Fault::new(Code::InvalidArgument, "INVALID_RULE")
+                    .with("field", "rule_text")
+                    .with("line", place.line)
+                    .with("column", place.column)
+                    .with("start", place.start)
+                    .with("end", place.end);
+                closest(told, fault.closest.as_deref())
+            }
+            Error::InUse { segment, by } => Fault::new(Code::FailedPrecondition, "SEGMENT_IN_USE")
+                .with("segment", segment)
+                .with("by", by),
             Error::NoSuch { what, name } => {
                 Fault::new(Code::NotFound, what.missing()).with(what.as_str(), name)
             }

@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::membership::{Place, Version};
 use crate::metrics;
 use crate::recent::Recent;
+use crate::references;
 use crate::segments;
 use crate::store;
 use crate::store::containers::{Outline, Write};
@@ -168,8 +169,7 @@ impl Evaluator {
         if let Some(plan) = self.plans.get(&key) {
             return Ok(plan);
         }
-        let rule = store::segments::rule(tx, workspace, revision).await?;
-        let plan = Arc::new(blocks::compile(&rule, vocabulary)?);
+        let plan = Arc::new(references::compile(tx, workspace, vocabulary, revision).await?);
         self.plans.insert(key, Arc::clone(&plan));
         Ok(plan)
     }

@@ -239,7 +239,7 @@ impl SegmentationService for Grpc {
         let draft = segment::Draft {
             name: SegmentName::new(workspace, id),
             display_name: DisplayName::new(told.display_name)?,
-            rule: convert::written_rule(told.rule)?,
+            rule: convert::written_rule(told.rule, told.rule_text)?,
         };
         let asked = Asked { id: &request.request_id, method: "CreateSegment", body: &request };
         Ok(Response::new(self.segments.create(draft, asked).await?))
@@ -294,7 +294,7 @@ impl SegmentationService for Grpc {
         let workspace = enter(&caller, &request.parent)?;
         let sample_size = usize::try_from(request.sample_size.min(LARGEST_SAMPLE))
             .map_err(|_| Error::invalid("sample_size", "cannot be negative"))?;
-        let rule = convert::written_rule(request.rule)?;
+        let rule = convert::written_rule(request.rule, request.rule_text)?;
         let preview = self.segments.preview(&workspace, &rule, sample_size).await?;
         Ok(Response::new(preview.into()))
     }

@@ -14,6 +14,7 @@ use crate::block::{self, BlockName, position};
 use crate::blocks::{self, Extent};
 use crate::error::{Error, What};
 use crate::packed;
+use crate::references;
 use crate::segments::SNAPSHOT;
 use crate::store;
 use crate::store::blocks::{EventRow, EventsWanted};
@@ -126,9 +127,9 @@ impl Insights {
             .map(|time| existing(*time, &vocabulary))
             .collect::<Result<Vec<_>, _>>()?;
         let mut wanted = existed[0].mentions().clone();
-        segments
-            .iter()
-            .for_each(|asked| wanted.merge(&longer(asked.plan.mentions(), question.horizon)));
+        for asked in &segments {
+            wanted.merge(&longer(asked.plan.mentions(), question.horizon));
+        }
         let kind = |outcome: &Outcome| match outcome.property {
             Some(_) => Kind::Amount,
             None => Kind::Happened,
@@ -211,7 +212,9 @@ async fn asked(
 ) -> Result<Asked, Error> {
     let found = store::segments::by_id(tx, &name.workspace, &[name.id.to_string()]).await?;
     let segment = found.into_iter().next().ok_or_else(|| Error::no_such(What::Segment, name))?;
-    Ok(Asked { revision: segment.revision, plan: blocks::compile(&segment.rule, vocabulary)? })
+    let revision = segment.in_force();
+    let plan = references::compile(tx, &name.workspace, vocabulary, &revision).await?;
+    Ok(Asked { revision: revision.number, plan })
 }
 
 /// Who had been written by a moment.

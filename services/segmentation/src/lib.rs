@@ -37,6 +37,7 @@ mod packed;
 mod page;
 mod peers;
 mod recent;
+mod references;
 mod refusal;
 mod segment;
 mod segments;

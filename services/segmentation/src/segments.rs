@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use cursus_ambient::Ambient;
-use cursus_audience::{BlockBuilder, ClauseCount, Rule};
+use cursus_audience::{BlockBuilder, ClauseCount, Plan};
 use cursus_ids::{SegmentName, WorkspaceId};
 use prost::Message;
 use sqlx::{PgConnection, PgPool};
@@ -13,8 +13,10 @@ use crate::blocks::{self, Extent};
 use crate::contact::Contact;
 use crate::error::{Error, What};
 use crate::page::{self, Page};
-use crate::segment::{Change, DisplayName, Draft, Segment};
+use crate::references;
+use crate::segment::{Change, DisplayName, Draft, Segment, Written};
 use crate::store;
+use crate::store::segments::Revision;
 
 const LIST: &str = "segments";
 
@@ -60,7 +62,7 @@ impl Segments {
         let Some(number) = store::segments::insert(&mut tx, &draft, now).await? else {
             return Err(Error::Exists { what: What::Segment, name: draft.name.to_string() });
         };
-        store::segments::insert_revision(&mut tx, &draft.name, number, &draft.rule, now).await?;
+        revised(&mut tx, &draft.name, (number, &draft.rule), now).await?;
         compute(&mut tx, &draft.name.workspace, contact_count, now).await?;
         let answer = R::from(get(&mut tx, &draft.name).await?);
         first.finish(&mut tx, &answer).await?;
@@ -91,10 +93,11 @@ impl Segments {
         let display_name =
             change.display_name.map_or(before.display_name, DisplayName::into_string);
         let mut revision = before.revision;
-        if let Some(rule) = change.rule.filter(|rule| *rule != before.rule) {
-            check(&mut tx, &change.name, &rule).await?;
+        if let Some(written) = change.rule.filter(|written| written.rule != before.rule) {
+            check(&mut tx, &change.name, &written).await?;
             revision += 1;
-            store::segments::insert_revision(&mut tx, &change.name, revision, &rule, now).await?;
+            let changed = revised(&mut tx, &change.name, (revision, &written), now).await?;
+            references::follow(&mut tx, workspace, &changed, now).await?;
         }
         store::segments::update(&mut tx, &change.name, &display_name, revision, now).await?;
         if revision != before.revision {
@@ -117,6 +120,11 @@ impl Segments {
             Begin::First(first) => first,
         };
         let contact_count = store::lock_workspace(&mut tx, &name.workspace).await?;
+        let dependents = store::segments::dependents(&mut tx, &name.workspace, &name.id).await?;
+        if let Some(by) = dependents.first() {
+            let by = SegmentName::new(name.workspace.clone(), by.segment.clone()).to_string();
+            return Err(Error::InUse { segment: name.to_string(), by });
+        }
         if !store::segments::delete(&mut tx, name, self.ambient.now()).await? {
             return Err(Error::no_such(What::Segment, name));
         }
@@ -149,13 +157,15 @@ impl Segments {
     pub(crate) async fn preview(
         &self,
         workspace: &WorkspaceId,
-        rule: &Rule,
+        written: &Written,
         sample_size: usize,
     ) -> Result<Preview, Error> {
         let mut tx = self.pool.begin_with(SNAPSHOT).await?;
         let now = self.ambient.now();
         let vocabulary = store::attributes::all(&mut tx, workspace).await?;
-        let plan = blocks::compile(rule, &vocabulary)?;
+        let rule = &written.rule;
+        let plan = references::compile_new(&mut tx, workspace, &vocabulary, (None, rule)).await;
+        let plan: Plan = plan.map_err(|error| written.blame(error))?;
         let contact_count = store::contact_count(&mut tx, workspace).await?;
         let mut preview = Preview {
             rule_text: rule.to_string(),
@@ -203,10 +213,26 @@ async fn get(conn: &mut PgConnection, name: &SegmentName) -> Result<Segment, Err
 }
 
 /// Refuses a rule that makes no sense in the workspace.
-async fn check(tx: &mut PgConnection, name: &SegmentName, rule: &Rule) -> Result<(), Error> {
+async fn check(tx: &mut PgConnection, name: &SegmentName, written: &Written) -> Result<(), Error> {
     let vocabulary = store::attributes::all(tx, &name.workspace).await?;
-    blocks::compile(rule, &vocabulary)?;
+    let rule = (Some(&name.id), &written.rule);
+    let compiled = references::compile_new(tx, &name.workspace, &vocabulary, rule).await;
+    compiled.map_err(|error| written.blame(error))?;
     Ok(())
+}
+
+/// Keeps a revision of a rule with the revisions of the segments it refers to.
+async fn revised(
+    tx: &mut PgConnection,
+    name: &SegmentName,
+    (number, written): (i64, &Written),
+    now: DateTime<Utc>,
+) -> Result<Revision, Error> {
+    let revision = Revision { segment: name.id.clone(), number };
+    let meant = references::in_force(tx, &name.workspace, &written.rule).await?;
+    let key = (&name.workspace, &revision);
+    store::segments::insert_revision(tx, key, &written.rule, &meant, now).await?;
+    Ok(revision)
 }
 
 /// Has a new revision computed. Without contacts it is ready already.

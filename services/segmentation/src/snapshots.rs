@@ -13,6 +13,7 @@ use crate::block::{self, BlockName};
 use crate::blocks::{self, Extent};
 use crate::error::{Error, What};
 use crate::page::{self, Page, Sizes};
+use crate::references;
 use crate::segments::SNAPSHOT;
 use crate::snapshot::{Draft, Member, Snapshot};
 use crate::store;
@@ -134,7 +135,8 @@ impl Snapshots {
         let ids: Vec<String> = draft.segments().map(ToString::to_string).collect();
         let mut audience = Audience::default();
         for segment in store::segments::by_id(&mut tx, workspace, &ids).await? {
-            let plan = blocks::compile(&segment.rule, &vocabulary)?;
+            let plan =
+                references::compile(&mut tx, workspace, &vocabulary, &segment.in_force()).await?;
             audience.mentions.merge(plan.mentions());
             audience.plans.insert(segment.name.id, (segment.revision, plan));
         }

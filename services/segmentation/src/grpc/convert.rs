@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::event;
 use crate::imports::Imported;
 use crate::refusal::{Reason, Refusal};
-use crate::segment::{self, DisplayName, Segment};
+use crate::segment::{self, DisplayName, Segment, Written};
 use crate::segments::Preview;
 use crate::snapshot::{self, Member, Snapshot};
 use crate::value::Value;
@@ -114,13 +114,17 @@ pub(crate) fn change(request: proto::UpdateSegmentRequest) -> Result<segment::Ch
     let paths = request
         .update_mask
         .map_or_else(|| vec!["display_name".to_owned(), "rule".to_owned()], |mask| mask.paths);
-    let known = ["display_name", "rule"];
+    let known = ["display_name", "rule", "rule_text"];
     if paths.is_empty() || paths.iter().any(|path| !known.contains(&path.as_str())) {
-        return Err(Error::invalid("update_mask", "name `display_name`, `rule` or both"));
+        return Err(Error::invalid(
+            "update_mask",
+            "name `display_name`, and `rule` or `rule_text`",
+        ));
     }
     let named = |path: &str| paths.iter().any(|named| named == path);
     let display_name = named("display_name").then(|| DisplayName::new(told.display_name));
-    let rule = named("rule").then(|| written_rule(told.rule));
+    let tree = told.rule.filter(|_| !named("rule_text"));
+    let rule = (named("rule") || named("rule_text")).then(|| written_rule(tree, told.rule_text));
     Ok(segment::Change {
         name: told.name.parse().map_err(Error::name("segment.name"))?,
         display_name: display_name.transpose()?,
@@ -129,8 +133,12 @@ pub(crate) fn change(request: proto::UpdateSegmentRequest) -> Result<segment::Ch
     })
 }
 
-pub(crate) fn written_rule(rule: Option<proto::Rule>) -> Result<cursus_audience::Rule, Error> {
-    Ok(rule::decode(rule.unwrap_or_default(), "rule")?)
+/// A rule as a tree or, without one, as text.
+pub(crate) fn written_rule(tree: Option<proto::Rule>, text: String) -> Result<Written, Error> {
+    match tree {
+        None if !text.is_empty() => Written::as_text(text),
+        tree => Ok(Written::as_tree(rule::decode(tree.unwrap_or_default(), "rule")?)),
+    }
 }
 
 /// Segments of a workspace, as ids.

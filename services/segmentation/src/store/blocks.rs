@@ -141,6 +141,7 @@ pub(crate) async fn set_next_change(
 /// What is stored about one contact.
 pub(crate) struct ContactRow {
     pub(crate) ordinal: i32,
+    pub(crate) contact_id: String,
     pub(crate) email: String,
     pub(crate) create_time: DateTime<Utc>,
     pub(crate) attributes: Vec<u8>,
@@ -171,7 +172,7 @@ pub(crate) async fn each_contact(
 ) -> Result<(), Error> {
     let mut rows = sqlx::query_as!(
         ContactRow,
-        "select ordinal, email, create_time, attributes from contacts
+        "select ordinal, contact_id, email, create_time, attributes from contacts
          where workspace_id = $1 and ordinal >= $2 and ordinal < $3",
         workspace.as_ref(),
         ordinals.start,
@@ -193,7 +194,7 @@ pub(crate) async fn each_contact_of(
 ) -> Result<(), Error> {
     let mut rows = sqlx::query_as!(
         ContactRow,
-        "select ordinal, email, create_time, attributes from contacts
+        "select ordinal, contact_id, email, create_time, attributes from contacts
          where workspace_id = $1 and ordinal = any($2)",
         workspace.as_ref(),
         ordinals,
