@@ -66,6 +66,12 @@ impl Plan {
         &self.findings.mentions
     }
 
+    /// The segments whose rules are part of it, whether the rule refers to them or one of them does. When the rule of
+    /// one changes, this plan is of the past.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.findings.segments.keys().map(String::as_str)
+    }
+
     /// Who of the block belongs at a moment.
     ///
     /// # Panics
