@@ -13,9 +13,10 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cursus_audience::{Block, BlockBuilder, Kind, Limits, Mentions, Plan, SLOTS, Schema};
+use chrono::TimeDelta;
+use cursus_audience::{Block, BlockBuilder, Kind, Limits, Mentions, Plan, Reach, SLOTS, Schema};
 
-use crate::audience::{Audience, DAY, NOW};
+use crate::audience::{Audience, NOW};
 use crate::rules::{SEGMENTS, Segment};
 
 #[path = "segments/audience.rs"]
@@ -85,8 +86,9 @@ fn load(audience: &Audience, mentions: &Mentions) -> Vec<Block> {
         values.iter().for_each(|(name, value)| builder.set(slot, name, value.clone()));
     });
     audience.each_event(|contact, name, time, property| {
-        // What no segment asks about any more is not loaded.
-        if time >= NOW - 366 * DAY {
+        let reach = mentions.events.get(name).map(|event| event.reach);
+        // Older events are not loaded, as no segment asks about them.
+        if reach.is_some_and(|reach| reach >= ago(time)) {
             let (builder, slot) = place(&mut builders, contact);
             builder.event(slot, name, time * 1_000_000, property.as_slice());
         }
@@ -139,6 +141,10 @@ fn on_processor() -> Duration {
     let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanos = told.split(' ').next().and_then(|nanos| nanos.parse().ok());
     Duration::from_nanos(nanos.unwrap_or_default())
+}
+
+fn ago(second: i64) -> Reach {
+    Reach::Last(TimeDelta::seconds(NOW - second))
 }
 
 fn millis(time: Duration) -> f64 {

@@ -8,6 +8,7 @@ use crate::events::Events;
 use crate::mentions::{Field, Mentions};
 use crate::schema::Kind;
 use crate::texts::Texts;
+use crate::times::Times;
 
 /// The columns of one block of contacts, made by a [`BlockBuilder`](crate::BlockBuilder).
 ///
@@ -29,7 +30,7 @@ pub(crate) struct Attributes {
     pub(crate) texts: BTreeMap<String, Column<Texts>>,
     pub(crate) numbers: BTreeMap<String, Column<Vec<f64>>>,
     pub(crate) flags: BTreeMap<String, Column<Bitset>>,
-    pub(crate) times: BTreeMap<String, Column<Vec<i64>>>,
+    pub(crate) times: BTreeMap<String, Column<Times>>,
     pub(crate) sets: BTreeMap<String, Column<TextSets>>,
 }
 
@@ -89,7 +90,8 @@ impl Block {
         let bitsets = size_of_val(self.live.words()) * (1 + columns + flags.len());
         let set = |(text, slots): (&Box<str>, &Vec<u16>)| text.len() + 2 * slots.capacity() + 40;
         bitsets
-            + 8 * self.slots * (numbers.len() + times.len())
+            + 8 * self.slots * numbers.len()
+            + times.values().map(|column| column.values.bytes()).sum::<usize>()
             + texts.values().map(|column| column.values.bytes()).sum::<usize>()
             + sets.values().flat_map(|column| column.values.iter().map(set)).sum::<usize>()
             + self.events.values().map(Events::bytes).sum::<usize>()

@@ -9,6 +9,7 @@ use crate::lanes::{both, compared, lanes, note_later};
 use crate::node::{Leaf, Node, NumberTest, TextTest, contains};
 use crate::rule::Operator;
 use crate::texts::{Codes, Texts};
+use crate::times::{Moment, Times};
 use crate::window::age_shifts;
 
 /// Up to so many codes are compared one by one, in all lanes at once.
@@ -95,7 +96,8 @@ impl<'a> Bulk<'a> {
             }
             Leaf::Time { attribute, operator, time } => {
                 let column = loaded(&attributes.times, attribute);
-                compared(&column.values, &both(candidates, &column.present), *operator, *time)
+                let candidates = both(candidates, &column.present);
+                times(&column.values, &candidates, (*operator, *time))
             }
             Leaf::Age { attribute, operator, offset } => {
                 let column = loaded(&attributes.times, attribute);
@@ -114,17 +116,46 @@ impl<'a> Bulk<'a> {
 
     fn age(
         &mut self,
-        column: &Column<Vec<i64>>,
+        column: &Column<Times>,
         (operator, offset): (Operator, i64),
         candidates: &Bitset,
     ) -> Bitset {
         let candidates = both(candidates, &column.present);
         let (first, second) = age_shifts(operator, offset);
-        note_later(&column.values, &candidates, (first, self.now), &mut self.due);
-        if second != first {
-            note_later(&column.values, &candidates, (second, self.now), &mut self.due);
+        let shifts = if first == second { &[first][..] } else { &[first, second] };
+        for shift in shifts {
+            let rolling = (*shift, self.now);
+            match &column.values {
+                Times::Seconds(times) => note_later(times, &candidates, rolling, &mut self.due),
+                Times::Micros(times) => note_later(times, &candidates, rolling, &mut self.due),
+            }
         }
-        compared(&column.values, &candidates, operator, self.now + offset)
+        times(&column.values, &candidates, (operator, self.now + offset))
+    }
+}
+
+/// Compares with a moment, which need not be a whole second where the times are.
+fn times(times: &Times, candidates: &Bitset, (operator, other): (Operator, i64)) -> Bitset {
+    match times {
+        Times::Micros(times) => compared(times, candidates, operator, other),
+        Times::Seconds(times) => {
+            let floor = i32::floor(other);
+            match operator {
+                Operator::LessOrEqual | Operator::Greater => {
+                    compared(times, candidates, operator, floor)
+                }
+                // Less than a moment is no later than the microsecond before it.
+                Operator::Less => {
+                    compared(times, candidates, Operator::LessOrEqual, i32::floor(other - 1))
+                }
+                Operator::GreaterOrEqual => {
+                    compared(times, candidates, Operator::Greater, i32::floor(other - 1))
+                }
+                _ if floor.micros() == other => compared(times, candidates, operator, floor),
+                Operator::Equal => Bitset::new(),
+                Operator::NotEqual => candidates.clone(),
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::bitset::Bitset;
 use crate::texts::Texts;
+use crate::times::Times;
 
 /// Which contacts have a value, and the values.
 #[derive(Debug, Default)]
@@ -68,6 +69,31 @@ impl Column<Texts> {
         let places = slots.iter().map(|slot| usize::from(*slot)).zip(0..);
         self.values.replace(places, &patch.values);
         self.values.forget_unused();
+    }
+}
+
+impl Column<Times> {
+    pub(crate) fn set(&mut self, slot: u16, micros: i64) {
+        let index = usize::from(slot);
+        if self.values.len() <= index {
+            self.values.resize(index + 1);
+        }
+        self.values.set(index, micros);
+        self.present.insert(slot);
+    }
+
+    pub(crate) fn cover(&mut self, slots: usize) {
+        self.values.resize(slots);
+        self.values.shrink();
+    }
+
+    pub(crate) fn replace(&mut self, slots: &[u16], patch: &Self) {
+        self.present.replace(slots, &patch.present);
+        for (place, slot) in (0..=u16::MAX).zip(slots) {
+            if patch.present.contains(place) {
+                self.values.set((*slot).into(), patch.values.get(place.into()));
+            }
+        }
     }
 }
 

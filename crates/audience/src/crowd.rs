@@ -117,7 +117,9 @@ impl<'a, T: Moment> Crowd<'a, T> {
         }
         let (chunks, _) = self.bounds.as_chunks::<64>();
         let words = found.words_mut().iter_mut().zip(candidates.words());
-        for ((first, (found, candidates)), chunk) in (0..).step_by(64).zip(words).zip(chunks) {
+        for ((first, (found, candidates)), chunk) in
+            (0..=u16::MAX).step_by(64).zip(words).zip(chunks)
+        {
             if *candidates == 0 {
                 continue;
             }

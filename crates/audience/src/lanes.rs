@@ -3,6 +3,7 @@
 use crate::bitset::{Bitset, bits};
 use crate::due::Due;
 use crate::rule::Operator;
+use crate::times::Moment;
 
 /// With so few candidates in a word, each is looked at alone.
 pub(crate) const FEW: u32 = 8;
@@ -64,29 +65,32 @@ pub(crate) fn compared<T: Copy + PartialOrd>(
     }
 }
 
-/// Notes the candidates' values, each shifted, that are after now.
-pub(crate) fn note_later(
-    values: &[i64],
+/// Notes the candidates' moments, each shifted, that are after now.
+pub(crate) fn note_later<T: Moment>(
+    values: &[T],
     candidates: &Bitset,
     (shift, now): (i64, i64),
     due: &mut Due,
 ) {
     let (chunks, _) = values.as_chunks::<64>();
-    let reached = now - shift;
-    for ((first, candidates), chunk) in (0..).step_by(64).zip(candidates.words()).zip(chunks) {
+    let reached = T::floor(now - shift);
+    for ((first, candidates), chunk) in
+        (0..=u16::MAX).step_by(64).zip(candidates.words()).zip(chunks)
+    {
         if *candidates == 0 {
             continue;
         }
-        let later = chunk.iter().map(|value| if *value > reached { *value } else { i64::MAX });
-        let soonest = later.min().unwrap_or(i64::MAX);
+        let soonest = chunk.iter().fold(T::LATEST, |soonest, value| {
+            soonest.min(if *value > reached { *value } else { T::LATEST })
+        });
         // Once an early moment is known, few words have one that is earlier.
-        if soonest == i64::MAX || !due.concerns(soonest + shift) {
+        if soonest == T::LATEST || !due.concerns(soonest.micros() + shift) {
             continue;
         }
         for bit in bits(*candidates) {
             let value = chunk[usize::from(bit)];
             if value > reached {
-                due.note(first + bit, value + shift);
+                due.note(first + bit, value.micros() + shift);
             }
         }
     }

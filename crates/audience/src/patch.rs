@@ -68,6 +68,14 @@ impl Block {
             }
         }
     }
+
+    /// Gives back what replaced contacts left behind, and events which are too old at `now` to be read by any plan.
+    /// [`replace`](Self::replace) does this on its own before it becomes much.
+    pub fn compact(&mut self, now: i64) {
+        for (name, events) in &mut self.events {
+            events.compact(forgotten(self.mentions.events[name].reach, now));
+        }
+    }
 }
 
 /// The last moment of which no event is read any more.

@@ -74,18 +74,49 @@ impl Times {
         }
     }
 
+    pub(crate) fn set(&mut self, index: usize, micros: i64) {
+        match self {
+            Self::Micros(times) => times[index] = micros,
+            Self::Seconds(times) => match second(micros) {
+                Some(second) => times[index] = second,
+                None => {
+                    self.widen();
+                    self.set(index, micros);
+                }
+            },
+        }
+    }
+
+    /// Makes the column longer, with moments that mean nothing.
+    pub(crate) fn resize(&mut self, length: usize) {
+        match self {
+            Self::Seconds(times) => times.resize(length, 0),
+            Self::Micros(times) => times.resize(length, 0),
+        }
+    }
+
     pub(crate) fn push(&mut self, micros: i64) {
         match self {
             Self::Micros(times) => push(times, micros),
             Self::Seconds(times) => match second(micros) {
                 Some(second) => push(times, second),
                 None => {
-                    let mut times: Vec<i64> = times.iter().map(|time| time.micros()).collect();
-                    push(&mut times, micros);
-                    *self = Self::Micros(times);
+                    self.widen();
+                    self.push(micros);
                 }
             },
         }
+    }
+
+    pub(crate) fn shrink(&mut self) {
+        match self {
+            Self::Seconds(times) => times.shrink_to_fit(),
+            Self::Micros(times) => times.shrink_to_fit(),
+        }
+    }
+
+    fn widen(&mut self) {
+        *self = Self::Micros((0..self.len()).map(|index| self.get(index)).collect());
     }
 
     pub(crate) fn bytes(&self) -> usize {
