@@ -41,6 +41,7 @@ fn evaluate(criterion: &mut Criterion) {
         event: "login".to_owned(),
         filters: Vec::new(),
         window: Window::within(TimeDelta::days(30)),
+        order: None,
         aggregate: Aggregate::Count,
         operator: Operator::GreaterOrEqual,
         value: 3.0,

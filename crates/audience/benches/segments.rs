@@ -14,7 +14,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use cursus_audience::{Block, BlockBuilder, Kind, Limits, Mentions, Plan, Reach, SLOTS, Schema};
+use cursus_audience::{
+    Block, BlockBuilder, Kind, Limits, Mentions, Plan, Reach, RuleText, SLOTS, Schema,
+};
 
 use crate::audience::{Audience, NOW};
 use crate::rules::{SEGMENTS, Segment};
@@ -74,7 +76,9 @@ fn plan(segment: &Segment) -> Plan {
     let others = [("employees", Kind::Number), ("signed_up_at", Kind::Time)];
     let attributes = text.into_iter().chain(others).map(|(name, kind)| (name.to_owned(), kind));
     let schema = Schema::new(attributes, []);
-    Plan::compile(&(segment.rule)(), &schema, Limits::default()).expect("the rules are sound")
+    let limits = Limits::default();
+    let rule = RuleText::parse(segment.rule, &limits).expect("it is a rule");
+    rule.compile(&schema, limits).expect("the rule is sound")
 }
 
 fn load(audience: &Audience, mentions: &Mentions) -> Vec<Block> {

@@ -80,6 +80,8 @@ impl Block {
             column.properties.texts.retain(|name, _| has(name, Kind::Text));
             column.properties.numbers.retain(|name, _| has(name, Kind::Number));
             column.properties.flags.retain(|name, _| has(name, Kind::Flag));
+            column.properties.times.retain(|name, _| has(name, Kind::Time));
+            column.properties.sets.retain(|name, _| has(name, Kind::TextSet));
         }
     }
 

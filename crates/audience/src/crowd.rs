@@ -1,7 +1,7 @@
 //! What contacts did, asked of a whole block: one look at each contact tells nearly all apart, and only of those who
 //! remain the events themselves are looked through.
 
-use crate::behaviour::Question;
+use crate::behaviour::{Question, Tally};
 use crate::bitset::{Bitset, bits};
 use crate::block::{Block, loaded};
 use crate::due::Due;
@@ -44,7 +44,7 @@ impl<'a, T: Moment> Crowd<'a, T> {
 
     fn ask(&self, block: &Block, candidates: &Bitset, due: &mut Due) -> Bitset {
         match &self.test.aggregate {
-            AggregateTest::Count(count) if self.test.filters.is_empty() && self.is_settled => {
+            AggregateTest::Count(count) if self.test.is_plain() && self.is_settled => {
                 self.counted(*count, candidates, due)
             }
             AggregateTest::Count(count) => {
@@ -55,8 +55,9 @@ impl<'a, T: Moment> Crowd<'a, T> {
                 };
                 self.looked_through(block, candidates, (least, otherwise), due)
             }
-            AggregateTest::Sum { operator, value, .. } => {
-                self.looked_through(block, candidates, (1, operator.holds(&0.0, value)), due)
+            AggregateTest::Number { reduction, operator, value, .. } => {
+                let otherwise = Tally::default().compares(*reduction, *operator, *value);
+                self.looked_through(block, candidates, (1, otherwise), due)
             }
         }
     }

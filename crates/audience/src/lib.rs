@@ -10,6 +10,7 @@
 mod behaviour;
 mod bitset;
 mod block;
+mod bucket;
 mod builder;
 mod bulk;
 mod closest;
@@ -23,6 +24,7 @@ mod lanes;
 mod limits;
 mod mentions;
 mod node;
+mod parse;
 mod patch;
 mod plan;
 mod rule;
@@ -35,11 +37,16 @@ mod window;
 
 pub use bitset::{Bitset, MalformedBits, SLOTS};
 pub use block::Block;
+pub use bucket::{BUCKET_KEY, bucket_key};
 pub use builder::{BlockBuilder, Value};
-pub use error::RuleError;
+pub use error::{Place, RuleError, TextError};
 pub use limits::Limits;
 pub use mentions::{EventMention, Field, Mentions, Reach};
+pub use parse::RuleText;
 pub use patch::Patch;
 pub use plan::{ClauseCount, Membership, Outlook, Plan};
-pub use rule::{Aggregate, Behaviour, Filter, Literal, Operator, Position, Rule, Window};
-pub use schema::{Kind, Schema};
+pub use rule::{
+    ACCOUNT, Aggregate, Behaviour, Deals, Filter, Literal, Operator, Order, Position, Rule,
+    SUBSCRIPTIONS, Sequel, Window,
+};
+pub use schema::{DEALS, Kind, Schema};
