@@ -42,7 +42,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         (segment, plan)
     });
     let mut mentions = Mentions::default();
-    segments.iter().for_each(|(_, plan)| mentions.merge(plan.mentions()));
+    for (_, plan) in &segments {
+        mentions.merge(plan.mentions());
+    }
     let began = Instant::now();
     let blocks = load(&audience, &mentions);
     println!(
@@ -87,7 +89,9 @@ fn load(audience: &Audience, mentions: &Mentions) -> Vec<Block> {
     audience.each_contact(|contact, values| {
         let (builder, slot) = place(&mut builders, contact);
         builder.live(slot);
-        values.iter().for_each(|(name, value)| builder.set(slot, name, value.clone()));
+        for (name, value) in values {
+            builder.set(slot, name, value.clone());
+        }
     });
     audience.each_event(|contact, name, time, property| {
         let reach = mentions.events.get(name).map(|event| event.reach);

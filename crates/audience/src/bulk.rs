@@ -188,6 +188,7 @@ fn texts(column: &Column<Texts>, test: &TextTest, candidates: &Bitset) -> Bitset
 }
 
 /// The candidates whose code is one of a few.
+#[expect(clippy::needless_bitwise_bool, reason = "a branch per value is what takes time")]
 fn equal_to_one<T>(codes: &[T], accepted: &[u32], candidates: &Bitset) -> Bitset
 where
     T: Copy + PartialEq + TryFrom<u32>,

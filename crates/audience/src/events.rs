@@ -67,7 +67,9 @@ impl Events {
             self.gaps += bounds.range().len();
             *bounds = Bounds { start, end };
         }
-        taken.iter().for_each(|index| self.times.push(patch.times.get(*index)));
+        for index in &taken {
+            self.times.push(patch.times.get(*index));
+        }
         let theirs = &patch.properties;
         for (name, texts) in &mut self.properties.texts {
             texts.extend(taken.iter().copied(), &theirs.texts[name]);
@@ -180,7 +182,9 @@ fn take<T: Copy>(
 ) {
     for (name, values) in columns {
         let theirs = &patch[name];
-        taken.iter().for_each(|index| push(values, theirs[*index]));
+        for index in taken {
+            push(values, theirs[*index]);
+        }
     }
 }
 

@@ -59,7 +59,9 @@ impl Mentions {
             let ours = self.events.get(name);
             if !ours.is_some_and(|ours| ours.covers(theirs)) {
                 let mut both = theirs.clone();
-                ours.into_iter().for_each(|ours| both.merge(ours));
+                if let Some(ours) = ours {
+                    both.merge(ours);
+                }
                 missing.events.insert(name.clone(), both);
             }
         }

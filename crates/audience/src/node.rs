@@ -158,10 +158,9 @@ impl Leaf {
             Self::Contains { .. } => 5,
             Self::Text { test: TextTest::Compare(..) | TextTest::In(_), .. } => 10,
             Self::Number { test: NumberTest::Compare(..), .. } | Self::Time { .. } => 20,
-            Self::Age { .. } => 40,
+            Self::Age { .. } | Self::Bucket(_) => 40,
             Self::Text { test: TextTest::Match(..), .. } => 100,
             Self::Number { test: NumberTest::In(_), .. } => 200,
-            Self::Bucket(_) => 40,
             Self::Behaviour(test) => test.cost(),
         }
     }

@@ -31,7 +31,7 @@ pub(crate) const SEGMENTS: [Segment; 8] = [
     Segment {
         name: "S3 engaged",
         rule: r#"events("email_opened").within("30d").count() >= 3"#,
-        belongs: |person| person.events("email_opened", (30.0, 0.0)).count() >= 3,
+        belongs: |person| person.events("email_opened", (30, 0)).count() >= 3,
         peer_millis: 21.0,
     },
     Segment {
@@ -41,8 +41,8 @@ pub(crate) const SEGMENTS: [Segment; 8] = [
             && !events("login").within("30d").any()"#,
         belongs: |person| {
             person.is("lifecycle_stage", &["customer"])
-                && person.events("login", (90.0, 30.0)).count() >= 5
-                && person.events("login", (30.0, 0.0)).count() == 0
+                && person.events("login", (90, 30)).count() >= 5
+                && person.events("login", (30, 0)).count() == 0
         },
         peer_millis: 58.0,
     },
@@ -51,9 +51,9 @@ pub(crate) const SEGMENTS: [Segment; 8] = [
         rule: r#"events("purchase").within("90d").sum("amount") >= 200.0
             && !events("email_clicked").within("60d").any()"#,
         belongs: |person| {
-            let purchases = person.events("purchase", (90.0, 0.0));
+            let purchases = person.events("purchase", (90, 0));
             purchases.map(|(amount, _)| amount).sum::<f64>() >= 200.0
-                && person.events("email_clicked", (60.0, 0.0)).count() == 0
+                && person.events("email_clicked", (60, 0)).count() == 0
         },
         peer_millis: 47.0,
     },
@@ -63,11 +63,11 @@ pub(crate) const SEGMENTS: [Segment; 8] = [
             && !events("feature_used").where(e, e.feature == "reports").within("365d").any()
             || contact.plan == "pro" && events("page_viewed").within("7d").count() >= 10"#,
         belongs: |person| {
-            let mut features = person.events("feature_used", (365.0, 0.0));
-            (person.events("trial_started", (14.0, 0.0)).count() > 0
+            let mut features = person.events("feature_used", (365, 0));
+            (person.events("trial_started", (14, 0)).count() > 0
                 && !features.any(|(_, feature)| feature == "reports"))
                 || (person.is("plan", &["pro"])
-                    && person.events("page_viewed", (7.0, 0.0)).count() >= 10)
+                    && person.events("page_viewed", (7, 0)).count() >= 10)
         },
         peer_millis: 75.0,
     },
@@ -77,9 +77,9 @@ pub(crate) const SEGMENTS: [Segment; 8] = [
             && !events("email_clicked").within("180d").any()
             && contact.signed_up_at < now - duration("180d")"#,
         belongs: |person| {
-            person.events("email_opened", (180.0, 0.0)).count() == 0
-                && person.events("email_clicked", (180.0, 0.0)).count() == 0
-                && person.signed_up_days_ago() > 180.0
+            person.events("email_opened", (180, 0)).count() == 0
+                && person.events("email_clicked", (180, 0)).count() == 0
+                && person.signed_up_before(180)
         },
         peer_millis: 82.0,
     },
@@ -88,7 +88,7 @@ pub(crate) const SEGMENTS: [Segment; 8] = [
         rule: r#"contact.lifecycle_stage in ["customer", "opportunity"]
             && events("feature_used").where(e, e.feature in ["api", "automation"]).within("30d").count() >= 2"#,
         belongs: |person| {
-            let features = person.events("feature_used", (30.0, 0.0));
+            let features = person.events("feature_used", (30, 0));
             person.is("lifecycle_stage", &["customer", "opportunity"])
                 && features.filter(|(_, it)| ["api", "automation"].contains(it)).count() >= 2
         },
