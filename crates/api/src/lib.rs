@@ -2,6 +2,7 @@
 //! read `proto/`, where every method is documented.
 
 #![expect(
+    clippy::allow_attributes,
     clippy::pedantic,
     unused_qualifications,
     reason = "generated from proto/, whose comments are not rustdoc"

@@ -132,6 +132,28 @@ impl<'a> Question<'a> {
         }
     }
 
+    /// The times of the contact's events that are counted, ascending, and what is read of each.
+    pub(crate) fn counted(&self, slot: u16, now: i64) -> Vec<(i64, f64)> {
+        let amount = |index: usize| self.amounts.get(index).copied().unwrap_or_default();
+        let counts = |index: &usize| !amount(*index).is_nan() && self.life(slot, *index, now).holds;
+        let counted = self.events.range(slot).filter(counts);
+        counted.map(|index| (self.events.times.get(index), amount(index))).collect()
+    }
+
+    /// All moments at which an event of the contact may begin or cease to be counted.
+    pub(crate) fn moments(&self, slot: u16, moments: &mut Vec<i64>) {
+        let span = self.test.span;
+        for index in self.events.range(slot) {
+            let time = self.events.times.get(index);
+            moments.extend([time + span.to, time + span.from]);
+            moments.extend(self.filters.iter().flat_map(|filter| filter.moments(index)));
+            moments.extend(self.test.order.as_ref().map(|order| time + order.within));
+        }
+        if let Some(others) = self.others {
+            moments.extend(others.range(slot).map(|index| others.times.get(index)));
+        }
+    }
+
     /// Whether an event of the contact is counted.
     fn life(&self, slot: u16, index: usize, now: i64) -> Answer {
         let time = self.events.times.get(index);

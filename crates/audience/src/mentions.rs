@@ -79,6 +79,13 @@ impl Mentions {
         }
     }
 
+    /// The same, with all events that ever were: what an explanation needs to say since when something is so.
+    #[must_use]
+    pub fn with_all_of_the_past(mut self) -> Self {
+        self.events.values_mut().for_each(|event| event.reach = Reach::Ever);
+        self
+    }
+
     /// Whether a block loaded for this answers whatever reads `other`.
     pub fn covers(&self, other: &Self) -> bool {
         other.attributes.is_subset(&self.attributes)

@@ -94,6 +94,12 @@ impl Plan {
         &self.findings.mentions
     }
 
+    /// The segments whose rules are part of it, whether the rule refers to them or one of them does. When the rule of
+    /// one changes, this plan is of the past.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.findings.segments.keys().map(String::as_str)
+    }
+
     /// Who of the block belongs at a moment.
     ///
     /// # Panics
@@ -189,7 +195,7 @@ impl Plan {
     }
 
     /// Clauses that are never reached would hide that their columns are missing.
-    fn check_loaded(&self, block: &Block) {
+    pub(crate) fn check_loaded(&self, block: &Block) {
         assert!(
             block.mentions().covers(self.mentions()),
             "the block was not loaded for this plan: {:?}",

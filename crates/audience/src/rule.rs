@@ -125,8 +125,8 @@ pub struct Deals {
     pub value: f64,
 }
 
-/// A condition on one property of an event or of a deal. As with attributes, only `Has` is true of, or rather asks
-/// for, a property that is missing or has a value of another kind.
+/// A condition on one property of an event or of a deal. Whatever it asks, it is false if the property is missing or
+/// has a value of another kind.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Filter {
     /// `has(e.coupon)`

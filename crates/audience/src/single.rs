@@ -4,7 +4,7 @@ use crate::behaviour::Question;
 use crate::block::{Block, loaded};
 use crate::bucket::BUCKET_KEY;
 use crate::node::{Leaf, Node};
-use crate::window::{NEVER, ask_age};
+use crate::window::{NEVER, age_moments, ask_age};
 
 /// The evaluation of one plan for one contact at one moment.
 ///
@@ -34,6 +34,23 @@ impl<'a> Single<'a> {
             Node::Any(operands) => operands.cheapest_first().any(|operand| self.node(operand)),
             Node::Not(operand) => !self.node(operand),
             Node::Leaf(leaf) => self.leaf(leaf),
+        }
+    }
+
+    /// All moments, past and future, at which the answer of a leaf may change.
+    pub(crate) fn moments(&self, leaf: &Leaf, moments: &mut Vec<i64>) {
+        match leaf {
+            Leaf::Age { attribute, operator, offset } => {
+                let column = loaded(&self.block.attributes.times, attribute);
+                if column.present.contains(self.slot) {
+                    let time = column.values.get(self.slot.into());
+                    moments.extend(age_moments(time, *operator, *offset));
+                }
+            }
+            Leaf::Behaviour(test) => {
+                Question::to_one(test, self.block).moments(self.slot, moments);
+            }
+            _ => {}
         }
     }
 

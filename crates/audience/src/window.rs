@@ -134,9 +134,14 @@ impl OrderTest {
 
 /// Whether `time operator now + offset`.
 pub(crate) fn ask_age(time: i64, operator: Operator, offset: i64, now: i64) -> Answer {
-    let (first, second) = age_shifts(operator, offset);
-    let next = [time + first, time + second].into_iter().filter(|moment| *moment > now).min();
+    let next = age_moments(time, operator, offset).into_iter().filter(|moment| *moment > now).min();
     Answer { holds: operator.holds(&time, &(now + offset)), next: next.unwrap_or(NEVER) }
+}
+
+/// The moments at which `time operator now + offset` changes.
+pub(crate) fn age_moments(time: i64, operator: Operator, offset: i64) -> [i64; 2] {
+    let (first, second) = age_shifts(operator, offset);
+    [time + first, time + second]
 }
 
 /// Events each of which is counted or not, and the moments before which that cannot change.

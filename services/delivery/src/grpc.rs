@@ -274,7 +274,9 @@ impl DeliveryService for Delivery {
         let reason = convert::reason(asked_for.reason())?;
         let address = self.hash(&workspace, "suppression.address", &asked_for.address)?;
         let id = (request.request_id.as_str(), "CreateSuppression");
-        let mut asked = match ask(&self.pool, &workspace, id, &request).await? {
+        // Remembered by its keyed hash here, too: a digest of the address itself could be guessed.
+        let remembered = proto::Suppression { address: address.to_string(), ..asked_for };
+        let mut asked = match ask(&self.pool, &workspace, id, &remembered).await? {
             Asked::Before(answer) => return Ok(Response::new(answer)),
             Asked::Now(asked) => asked,
         };

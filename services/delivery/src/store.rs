@@ -19,12 +19,19 @@ where
     value.map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-/// Lets statements on this connection take as long as they take: a result that is not recorded because somebody else's
-/// transaction was slow is a message in doubt.
-pub(crate) async fn be_patient(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+/// Fits a connection to a lane. Statements take as long as they take: a result that is not recorded because somebody
+/// else's transaction was slow is a message in doubt. And each finds its few rows by key: a plan made when a table was
+/// small must not read all of it when it is large.
+pub(crate) async fn fit_for_lane(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "select set_config(name, '0', false)
-         from unnest(array['statement_timeout', 'lock_timeout']) as name"
+        "select set_config(name, value, false)
+         from (values
+             ('statement_timeout', '0'),
+             ('lock_timeout', '0'),
+             ('enable_seqscan', 'off'),
+             ('enable_hashjoin', 'off'),
+             ('enable_mergejoin', 'off')
+         ) as setting (name, value)"
     )
     .fetch_all(conn)
     .await?;

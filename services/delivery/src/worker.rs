@@ -77,7 +77,7 @@ impl Sending {
             mailing: None,
             failures: 0,
         };
-        store::be_patient(&mut lane.claim.conn).await?;
+        store::fit_for_lane(&mut lane.claim.conn).await?;
         lane.recover().await?;
         lane.run().await?;
         lane.line.hang_up().await;

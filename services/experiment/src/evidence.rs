@@ -15,7 +15,7 @@ pub(crate) struct Exposure {
     pub(crate) unit: ContactId,
     /// The arm's id; empty for the holdout.
     pub(crate) arm: String,
-    pub(crate) exposure_time: DateTime<Utc>,
+    pub(crate) time: DateTime<Utc>,
     /// Names, each once.
     pub(crate) segments: Vec<String>,
     pub(crate) released: bool,
@@ -28,7 +28,7 @@ pub(crate) struct Event {
     pub(crate) source: String,
     pub(crate) id: String,
     pub(crate) unit: ContactName,
-    pub(crate) event: String,
+    pub(crate) name: String,
     /// The only experiment it counts for, if it does not count for all.
     pub(crate) experiment: Option<ExperimentName>,
     pub(crate) time: DateTime<Utc>,
@@ -48,9 +48,9 @@ pub(crate) fn earliest(exposures: Vec<Exposure>) -> Vec<Exposure> {
     let mut kept: BTreeMap<(ExperimentName, ContactId), Exposure> = BTreeMap::new();
     for exposure in exposures {
         let key = (exposure.experiment.clone(), exposure.unit.clone());
-        let is_first = kept.get(&key).is_none_or(|it| {
-            (exposure.exposure_time, exposure.released) < (it.exposure_time, it.released)
-        });
+        let is_first = kept
+            .get(&key)
+            .is_none_or(|it| (exposure.time, exposure.released) < (it.time, it.released));
         if is_first {
             kept.insert(key, exposure);
         }

@@ -245,7 +245,7 @@ fn provisional(
     let is_closed = experiment.state >= State::Maturing;
     let sending = if is_closed { Sending::Complete } else { Sending::InProgress };
     let sight = Sight::new(counts);
-    let unseen = Look { look_time: now, spending_time: Fraction::ZERO, sight };
+    let unseen = Look { time: now, spending_time: Fraction::ZERO, sight };
     let verdict = verdict::judge(&experiment.design, &[unseen], sending)?;
     let is_final = is_closed && experiment.design.arms.len() < 2;
     Ok(Verdict { look_count: 0, is_final, ..verdict })

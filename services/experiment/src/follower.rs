@@ -103,7 +103,7 @@ async fn watched(conn: &mut PgConnection, events: Vec<Event>) -> Result<Vec<Even
         if !is_free(&event) {
             return Some(event);
         }
-        let key = (event.unit.workspace.to_string(), event.event.clone());
+        let key = (event.unit.workspace.to_string(), event.name.clone());
         let properties = watched.get(&key)?;
         event.micros.retain(|property, _| properties.contains(property));
         Some(event)

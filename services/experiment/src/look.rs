@@ -32,7 +32,7 @@ pub(crate) struct Seen {
 /// A look at a moment.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Look {
-    pub(crate) look_time: DateTime<Utc>,
+    pub(crate) time: DateTime<Utc>,
     pub(crate) spending_time: Fraction,
     pub(crate) sight: Sight,
 }
@@ -134,9 +134,9 @@ pub(crate) fn is_later(last: Option<&Look>, now: Fraction) -> bool {
 /// Whether the data know enough more for another look.
 pub(crate) fn knows_more(design: &Design, last: Option<&Look>, sight: &Sight) -> bool {
     let kind = &design.primary().kind;
-    let known = last.map_or(0.0, |look| look.sight.information(kind));
-    let knows = sight.information(kind);
-    knows > 0.0 && knows >= GROWTH * known
+    let before = last.map_or(0.0, |look| look.sight.information(kind));
+    let now = sight.information(kind);
+    now > 0.0 && now >= GROWTH * before
 }
 
 fn compared(baseline: &Seen, arm: &Seen) -> Option<Comparison> {
@@ -202,7 +202,7 @@ mod tests {
     fn a_look_is_due_when_both_clocks_moved_on() {
         let design = design();
         let last = Look {
-            look_time: DateTime::UNIX_EPOCH,
+            time: DateTime::UNIX_EPOCH,
             spending_time: Fraction::saturating(0.5),
             sight: sight(&[(100, 1_000), (100, 1_000)]),
         };

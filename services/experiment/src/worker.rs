@@ -127,7 +127,7 @@ impl Monitor {
         }
         let census = experiments::census(conn, experiment, deadline).await?;
         let look = Look {
-            look_time: self.ambient.now(),
+            time: self.ambient.now(),
             spending_time: Fraction::ONE,
             sight: Sight::new(&census.whole),
         };
@@ -158,7 +158,7 @@ impl Monitor {
         if !look::knows_more(design, looks.last(), &sight) {
             return Ok(());
         }
-        let look = Look { look_time: now, spending_time, sight };
+        let look = Look { time: now, spending_time, sight };
         let taken = judged(experiment, looks, look).await?;
         keep(conn, experiment, Some(taken), State::Maturing).await
     }

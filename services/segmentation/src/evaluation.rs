@@ -76,11 +76,13 @@ impl Evaluator {
         // Everything is read as of one moment. What is committed later leaves its own mark.
         let mut tx = conn.begin_with("begin isolation level repeatable read").await?;
         let now = self.ambient.now();
-        let changes = store::blocks::take_changes(&mut tx, block).await?;
+        let changes = store::blocks::changes(&mut tx, block).await?;
         let vocabulary = store::attributes::all(&mut tx, &block.workspace).await?;
         let outlines = store::containers::outlines(&mut tx, block).await?;
         let (followed, stale) = self.followed(&mut tx, block, &vocabulary, outlines).await?;
         let findings = find(&mut tx, (block, &vocabulary), &followed, &changes, now).await?;
+        // Nothing is written before everything is found: whoever watches a feed waits for transactions that write.
+        store::blocks::delete_changes(&mut tx, block).await?;
         if !stale.is_empty() {
             store::containers::delete(&mut tx, block, &stale).await?;
         }

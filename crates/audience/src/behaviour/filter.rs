@@ -6,7 +6,7 @@ use crate::node::{NumberTest, PropertyTest, TextTest};
 use crate::rule::Operator;
 use crate::schema::Kind;
 use crate::texts::{Codes, NO_TEXT, Texts};
-use crate::window::{Answer, ask_age};
+use crate::window::{Answer, age_moments, ask_age};
 
 /// A test of one property of events.
 pub(super) enum Filter<'a> {
@@ -76,6 +76,17 @@ impl<'a> Filter<'a> {
             }
             _ => Answer::always(self.passes(index, now)),
         }
+    }
+
+    /// The moments at which that changes.
+    pub(super) fn moments(&self, index: usize) -> impl Iterator<Item = i64> + use<> {
+        let moments = match self {
+            Self::Age { times, operator, offset } if times[index] != NO_TIME => {
+                Some(age_moments(times[index], *operator, *offset))
+            }
+            _ => None,
+        };
+        moments.into_iter().flatten()
     }
 
     /// Whether an event passes now.

@@ -18,33 +18,25 @@ impl Compiler<'_> {
         if let Some(start) = self.open.iter().position(|open| *open == id) {
             let circle: Vec<&str> = self.open[start..].iter().copied().chain([id]).collect();
             self.circle = Some(circle.join(" -> "));
-            return Err(self.in_segment(id, path, None));
+            return Err(self.unusable(id, path, ""));
         }
-        let inner = self.room.admit(rule, self.limits);
-        let inner = inner.and_then(|()| {
-            self.open.push(id);
-            let node = self.node(rule, "rule")?;
-            self.open.pop();
-            Ok(node)
-        });
-        let node = inner.map_err(|error| self.in_segment(id, path, Some(&error)))?;
+        self.open.push(id);
+        let admitted = self.room.admit(rule, self.limits);
+        let node = admitted
+            .and_then(|()| self.node(rule, "rule"))
+            .map_err(|error| self.unusable(id, path, &error.to_string()))?;
+        self.open.pop();
         self.findings.segments.insert(id.to_owned(), Arc::clone(rule));
         Ok(node)
     }
 
     /// What is wrong with the rule of a segment, told to whoever refers to it.
-    fn in_segment(&self, id: &str, path: String, error: Option<&RuleError>) -> RuleError {
-        match (&self.circle, error) {
-            (Some(circle), _) => RuleError::new(
-                path,
-                "segments that do not refer to each other in a circle",
-                shown(circle),
-            ),
-            (None, Some(error)) => {
-                let found = format!("{}, in whose rule {error}", shown(id));
-                RuleError::new(path, "a segment that can be used here", found)
-            }
-            (None, None) => RuleError::new(path, "a segment", shown(id)),
+    fn unusable(&self, id: &str, path: String, error: &str) -> RuleError {
+        if let Some(circle) = &self.circle {
+            let expected = "segments that do not refer to each other in a circle";
+            return RuleError::new(path, expected, format!("`{}`", circle.escape_debug()));
         }
+        let found = format!("{}, in whose rule {error}", shown(id));
+        RuleError::new(path, "a segment that can be used here", found)
     }
 }

@@ -1,7 +1,5 @@
 //! What contacts did and what deals they have: chains of calls, from the events to a number.
 
-use chrono::TimeDelta;
-
 use super::lexer::Token;
 use super::spans::Spans;
 use super::{Fault, Parser};
@@ -194,7 +192,7 @@ impl Parser<'_> {
         self.expect("(")?;
         let event = self.text("the name of an event in quotes")?;
         self.expect(",")?;
-        let within: super::Written<TimeDelta> = self.duration()?;
+        let within = self.duration()?;
         self.expect(")")?;
         let inner = vec![Spans::new("event", event.range), Spans::new("within", within.range)];
         parts.push(Spans::new("order", step.range.start..self.end).with(inner));

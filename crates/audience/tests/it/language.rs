@@ -373,6 +373,7 @@ fn a_segment_s_rule_takes_the_place_of_its_reference() {
     let rule = read(r#"in_segment("paying") || !in_segment("active")"#);
     assert_eq!(rule.references().into_iter().collect::<Vec<_>>(), ["active", "paying"]);
     let plan = Plan::compile(&rule, &schema, Limits::default()).unwrap();
+    assert_eq!(plan.segments().collect::<Vec<_>>(), ["active", "paying"]);
     assert_eq!(plan.mentions().events.keys().collect::<Vec<_>>(), ["login"]);
     let block = block(&plan, &|builder| {
         builder.event(7, "login", 10 * SECOND, &[]);

@@ -4,6 +4,7 @@ mod crowds;
 mod data;
 mod errors;
 mod evaluation;
+mod explanations;
 mod language;
 mod oracle;
 mod properties;

@@ -9,7 +9,7 @@ use crate::data::{World, clocks, load, worlds};
 use crate::oracle::Contact;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn members_are_those_of_the_oracle(world in worlds(), now in clocks()) {

@@ -1,5 +1,6 @@
 //! What a lane reads and writes: leases, intents and results. Every change asks for the state it comes from, so that
-//! whoever comes too late changes nothing.
+//! whoever comes too late changes nothing. Those that name messages ask with `is not distinct from`, which no index serves:
+//! a plan made when few messages were leased must not look for them among all that are.
 
 use std::collections::HashSet;
 
@@ -58,11 +59,16 @@ pub(crate) async fn due_broadcast(
     now: DateTime<Utc>,
 ) -> Result<Option<BroadcastName>, sqlx::Error> {
     let row = sqlx::query!(
-        "select workspace_id, broadcast_id from broadcasts as b
-         where not closed and status = 'open' and exists (
+        // The inner limit keeps Postgres from looking at more than one message of each broadcast.
+        "select workspace_id, broadcast_id
+         from broadcasts as b
+         cross join lateral (
              select from messages as m
              where m.workspace_id = b.workspace_id and m.broadcast_id = b.broadcast_id
-                 and m.partition = $1 and m.state = 'queued' and m.next_attempt_time <= $2)
+                 and m.partition = $1 and m.state = 'queued' and m.next_attempt_time <= $2
+             limit 1
+         ) as due
+         where not closed and status = 'open'
          order by (workspace_id, broadcast_id) <= ($3::text, $4::text), workspace_id, broadcast_id
          limit 1",
         partition,
@@ -146,7 +152,8 @@ pub(crate) async fn lease(
                  select min(s.reason) as reason from suppressions as s
                  where s.workspace_id = $1 and s.address_hash = due.address_hash
              ) as blocked on true
-             where m.workspace_id = $1 and m.message_id = due.message_id and m.state = 'queued'
+             where m.workspace_id = $1 and m.message_id = due.message_id
+                 and m.state is not distinct from 'queued'
              returning m.*
          )
          select message_id, contact_id, arm, released, address as "address!", labels, attempt_count,
@@ -189,7 +196,8 @@ pub(crate) async fn intend(
              first_attempt_time = coalesce(first_attempt_time, $4)
          from broadcasts as b
          where b.workspace_id = $1 and b.broadcast_id = $2 and b.status = 'open'
-             and m.workspace_id = $1 and m.message_id = any($3) and m.state = 'leased'
+             and m.workspace_id = $1 and m.message_id = any($3)
+             and m.state is not distinct from 'leased'
          returning m.message_id",
         name.workspace.as_ref(),
         name.id.as_ref(),
@@ -228,7 +236,8 @@ pub(crate) async fn record(
          from unnest(
              $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::integer[])
              as change (message_id, origin, \"to\", reason, reply, next_attempt_time, attempts)
-         where m.workspace_id = $1 and m.message_id = change.message_id and m.state = change.origin
+         where m.workspace_id = $1 and m.message_id = change.message_id
+             and m.state is not distinct from change.origin
          returning m.message_id",
         workspace.as_ref(),
         &keys,

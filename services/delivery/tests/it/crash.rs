@@ -172,6 +172,35 @@ async fn a_planner_killed_between_pages_plans_everybody_once() {
     assert_eq!(planned(&world).await, 300);
 }
 
+#[tokio::test]
+async fn replicas_share_the_work_and_take_over_from_each_other() {
+    let world = World::new(slow().await).await.with("--batch=8");
+    world.peers.audience((0..500).map(|n| format!("t{n}")));
+    let first = world.start_with_sender().await;
+    create(&first).await;
+    world.sink.wait_for(30).await.unwrap();
+    let second = world.start().await;
+    until("shared", async || {
+        let lanes: i64 = sqlx::query_scalar(
+            "select count(*) from pg_locks
+             where locktype = 'advisory' and objsubid = 2 and granted
+                 and database = (select oid from pg_database where datname = current_database())
+                 and pid in (select pid from pg_stat_activity
+                     where application_name = 'delivery.messages/replica')",
+        )
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+        if lanes == 2 { Ok(()) } else { Err(lanes.to_string()) }
+    })
+    .await;
+    world.sink.wait_for(120).await.unwrap();
+    first.kill();
+    let broadcast = second.reaches(State::Complete).await;
+    assert_balanced(&broadcast);
+    assert_at_most_once(&world, &second).await;
+}
+
 async fn planned(world: &World) -> i64 {
     let counting = sqlx::query_scalar("select count(*) from messages");
     counting.fetch_one(&world.pool).await.unwrap()

@@ -242,7 +242,7 @@ pub(super) fn exposures(
             experiment: experiment.name.clone(),
             unit: contact(&experiment.name, &field("unit"), &told.unit)?.id,
             arm: told.arm,
-            exposure_time: time(&field("exposure_time"), told.exposure_time)?,
+            time: time(&field("exposure_time"), told.exposure_time)?,
             segments: distinct_segments(told.segments)
                 .map_err(|error| Error::invalid(field("segments"), error))?,
             released: told.released,
@@ -276,7 +276,7 @@ pub(super) fn outcomes(
             human: told.human,
             micros: told.values.into_iter().map(amount).collect::<Result<_, _>>()?,
             id: told.outcome_id,
-            event: told.event,
+            name: told.event,
         })
     };
     outcomes.into_iter().enumerate().map(read).collect()

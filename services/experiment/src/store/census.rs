@@ -13,6 +13,32 @@ const RELEASED: i16 = -2;
 /// Not a metric: the row counts units.
 const UNITS: i16 = -1;
 
+/// What metrics count: a row for each event of each, as columns.
+#[derive(Default)]
+struct Wanted {
+    numbers: Vec<i16>,
+    events: Vec<String>,
+    properties: Vec<String>,
+    windows: Vec<f64>,
+    earlies: Vec<f64>,
+}
+
+impl Wanted {
+    fn new(design: &Design, early_seconds: f64) -> Self {
+        let mut wanted = Self::default();
+        for (number, metric) in (0_i16..).zip(&design.metrics) {
+            for event in &metric.events {
+                wanted.numbers.push(number);
+                wanted.events.push(event.clone());
+                wanted.properties.push(metric.property().to_owned());
+                wanted.windows.push(metric.window_seconds);
+                wanted.earlies.push(early_seconds.min(metric.window_seconds));
+            }
+        }
+        wanted
+    }
+}
+
 /// What had happened before `as_of`. Answers within `early_seconds` of the exposure are early.
 ///
 /// Evidence and exposures meet here and not when they are written, because either may be told first.
@@ -23,17 +49,7 @@ pub(crate) async fn take(
     early_seconds: f64,
     as_of: DateTime<Utc>,
 ) -> Result<Census, sqlx::Error> {
-    let (mut numbers, mut events, mut properties) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut windows, mut earlies) = (Vec::new(), Vec::new());
-    for (number, metric) in (0_i16..).zip(&design.metrics) {
-        for event in &metric.events {
-            numbers.push(number);
-            events.push(event.clone());
-            properties.push(metric.property().to_owned());
-            windows.push(metric.window_seconds);
-            earlies.push(early_seconds.min(metric.window_seconds));
-        }
-    }
+    let wanted = Wanted::new(design, early_seconds);
     let rows = sqlx::query!(
         r#"with metrics as (
              select * from unnest($3::smallint[], $4::text[], $5::text[], $6::float8[], $7::float8[])
@@ -79,11 +95,11 @@ pub(crate) async fn take(
          group by 1, 2, 3"#,
         experiment.workspace.as_ref(),
         experiment.id.as_ref(),
-        &numbers,
-        &events,
-        &properties,
-        &windows,
-        &earlies,
+        &wanted.numbers,
+        &wanted.events,
+        &wanted.properties,
+        &wanted.windows,
+        &wanted.earlies,
         as_of,
     )
     .fetch_all(conn)

@@ -18,7 +18,7 @@ pub(crate) async fn expose(
         return Ok(0);
     }
     let texts = |text: fn(&Exposure) -> String| exposures.iter().map(text).collect::<Vec<_>>();
-    let times: Vec<_> = exposures.iter().map(|it| it.exposure_time).collect();
+    let times: Vec<_> = exposures.iter().map(|it| it.time).collect();
     let released: Vec<bool> = exposures.iter().map(|it| it.released).collect();
     let row = sqlx::query!(
         r#"with written as (
@@ -76,7 +76,7 @@ pub(crate) async fn keep(conn: &mut PgConnection, events: &[Event]) -> Result<u6
         &texts(|it| it.source.clone()),
         &texts(|it| it.id.clone()),
         &texts(|it| it.unit.id.to_string()),
-        &texts(|it| it.event.clone()),
+        &texts(|it| it.name.clone()),
         &texts(|it| it.experiment.as_ref().map(|name| name.id.to_string()).unwrap_or_default()),
         &times,
         &human,

@@ -24,7 +24,7 @@ pub(crate) async fn insert(
         experiment.workspace.as_ref(),
         experiment.id.as_ref(),
         i32::try_from(verdict.look_count).unwrap_or(i32::MAX),
-        look.look_time,
+        look.time,
         look.spending_time.get(),
         verdict.information,
         verdict.boundary,
@@ -52,9 +52,9 @@ pub(crate) async fn all(
     )
     .fetch_all(conn)
     .await?;
-    let look = |look_time: DateTime<Utc>, spending_time, counts| {
+    let look = |time: DateTime<Utc>, spending_time, counts| {
         let spending_time = Fraction::saturating(spending_time);
-        Ok(Look { look_time, spending_time, sight: from_json::<Sight>(counts)? })
+        Ok(Look { time, spending_time, sight: from_json::<Sight>(counts)? })
     };
     rows.into_iter().map(|row| look(row.look_time, row.spending_time, row.counts)).collect()
 }

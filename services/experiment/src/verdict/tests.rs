@@ -13,7 +13,7 @@ fn look(spending_time: f64, arms: &[(u64, u64)]) -> Look {
         tally: Tally { answered, early: answered / 2, ..Tally::default() },
     };
     Look {
-        look_time: DateTime::UNIX_EPOCH,
+        time: DateTime::UNIX_EPOCH,
         spending_time: Fraction::saturating(spending_time),
         sight: Sight { arms: arms.iter().map(seen).collect(), holdout_units: arms[0].1 / 2 },
     }

@@ -82,15 +82,14 @@ pub(crate) async fn next_change(
         .await
 }
 
-/// Takes what changed in a block since this was done last.
-pub(crate) async fn take_changes(
+/// What changed in a block since its changes were deleted last.
+pub(crate) async fn changes(
     conn: &mut PgConnection,
     block: &BlockName,
 ) -> sqlx::Result<Vec<Change>> {
     let rows = sqlx::query!(
-        "delete from block_changes
-         where partition = $1 and workspace_id = $2 and block = $3
-         returning slots, names",
+        "select slots, names from block_changes
+         where partition = $1 and workspace_id = $2 and block = $3",
         block.partition(),
         block.workspace.as_ref(),
         block.index,
@@ -103,6 +102,19 @@ pub(crate) async fn take_changes(
         .into_iter()
         .map(|row| Change { slots: row.slots.map(slots), names: row.names })
         .collect())
+}
+
+/// Deletes the changes of a block that the transaction sees: in one that reads as of one moment, those it has read.
+pub(crate) async fn delete_changes(conn: &mut PgConnection, block: &BlockName) -> sqlx::Result<()> {
+    sqlx::query!(
+        "delete from block_changes where partition = $1 and workspace_id = $2 and block = $3",
+        block.partition(),
+        block.workspace.as_ref(),
+        block.index,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Remembers when a block changes next.

@@ -59,6 +59,56 @@ async fn members_are_streamed_in_the_order_in_which_they_were_first_written() {
 }
 
 #[tokio::test]
+async fn a_workspace_of_two_blocks_is_one_to_those_who_ask() {
+    let world = World::new().await;
+    let replica = world.start().await;
+    // Behind the service's back, for it takes a while through it: all but a few of the first block.
+    let fill = "insert into contacts
+        select $1, n, 'c' || n, 'c' || n || '@example.com', '', $2, $2 from generate_series(0, 65529) as n";
+    let query = sqlx::query(fill).bind(&world.workspace).bind(noon());
+    query.execute(&world.database.pool).await.unwrap();
+    let count = sqlx::query("insert into workspaces values ($1, 65530)").bind(&world.workspace);
+    count.execute(&world.database.pool).await.unwrap();
+    replica.ready_segment("all", has("email")).await;
+    let contacts = (0..12).map(|n| replica.contact(&format!("new{n:02}"), &[])).collect();
+    assert_eq!(replica.write(contacts).await.unwrap().created_count, 12);
+    replica.until_count("all", 65_542).await;
+    let asked = ["c0", "new00", "new05", "new06", "new11", "new12"];
+    replica.until_members("all", &asked, &[true, true, true, true, true, false]).await;
+    let members = replica.members("all").await;
+    assert_eq!(members.len(), 65_542);
+    assert_eq!(members[65_535..65_537], ["new05", "new06"]);
+
+    let event = |id: &str| replica.event(id, id, "login", noon());
+    replica.record(vec![event("c9"), event("new05"), event("new06")]).await.unwrap();
+    let active = replica.ready_segment("active", did("login", Some(1), 1)).await;
+    assert_eq!(active.member_count, 3);
+    let snapshot = proto::CreateSnapshotRequest {
+        parent: world.parent(),
+        snapshot_id: "s".to_owned(),
+        snapshot: Some(proto::Snapshot {
+            audience: Some(proto::Audience {
+                include: vec![replica.segment_name("active")],
+                exclude: Vec::new(),
+            }),
+            ..proto::Snapshot::default()
+        }),
+        request_id: String::new(),
+    };
+    let snapshot = replica.client().create_snapshot(snapshot).await.unwrap().into_inner();
+    let mut found = Vec::new();
+    let mut page_token = String::new();
+    for _ in 0..3 {
+        let parent = snapshot.name.clone();
+        let list = proto::ListSnapshotMembersRequest { parent, page_size: 1, page_token };
+        let page = replica.client().list_snapshot_members(list).await.unwrap().into_inner();
+        found.extend(page.members.iter().map(|member| crate::world::id_of(&member.contact)));
+        page_token = page.next_page_token;
+    }
+    assert_eq!((found.join(" "), page_token.as_str()), ("c9 new05 new06".to_owned(), ""));
+}
+
+#[tokio::test]
 async fn a_dead_redis_changes_no_answer() {
     let mut world = World::new().await;
     world.redis_url = format!("redis://127.0.0.1:{}", cursus_testkit::port::free().unwrap());
