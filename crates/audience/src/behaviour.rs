@@ -8,6 +8,7 @@ use std::ops::Range;
 use crate::block::{Block, loaded};
 use crate::events::{Events, Properties};
 use crate::node::{AggregateTest, BehaviourTest, PropertyTest};
+use crate::times::Times;
 use crate::window::{Answer, Lives, NEVER};
 
 use filter::Filter;
@@ -58,10 +59,16 @@ impl<'a> Question<'a> {
     pub(crate) fn ask(&mut self, slot: u16, now: i64) -> Answer {
         let range = self.events.range(slot);
         if let (AggregateTest::Count(count), true) = (&self.test.aggregate, self.test.is_plain()) {
-            return count.ask(self.test.span, &self.events.times[range], now);
+            return match &self.events.times {
+                Times::Seconds(times) => count.ask(self.test.span, &times[range], now),
+                Times::Micros(times) => count.ask(self.test.span, &times[range], now),
+            };
         }
         // Events that have left the window never come back, so they are not even filtered.
-        let left = self.test.span.left(&self.events.times[range.clone()], now);
+        let left = match &self.events.times {
+            Times::Seconds(times) => self.test.span.left(&times[range.clone()], now),
+            Times::Micros(times) => self.test.span.left(&times[range.clone()], now),
+        };
         let recent = range.start + left..range.end;
         if self.test.is_timed() {
             self.ask_lives(slot, recent, now)
@@ -79,14 +86,14 @@ impl<'a> Question<'a> {
         match &test.aggregate {
             AggregateTest::Count(count) => {
                 passing.clear();
-                passing.extend(counted.by_ref().map(|index| events.times[index]));
-                count.ask(span, passing, now)
+                passing.extend(counted.by_ref().map(|index| events.times.get(index)));
+                count.ask(span, passing.as_slice(), now)
             }
             AggregateTest::Number { reduction, operator, value, .. } => {
                 let mut tally = Tally::default();
                 let mut next = NEVER;
                 for index in counted.filter(|index| !amounts[*index].is_nan()) {
-                    let time = events.times[index];
+                    let time = events.times.get(index);
                     if time > now - span.to {
                         next = next.min(time + span.to);
                         break;
@@ -130,32 +137,36 @@ impl<'a> Question<'a> {
         let amount = |index: usize| self.amounts.get(index).copied().unwrap_or_default();
         let counts = |index: &usize| !amount(*index).is_nan() && self.life(slot, *index, now).holds;
         let counted = self.events.range(slot).filter(counts);
-        counted.map(|index| (self.events.times[index], amount(index))).collect()
+        counted.map(|index| (self.events.times.get(index), amount(index))).collect()
     }
 
     /// All moments at which an event of the contact may begin or cease to be counted.
     pub(crate) fn moments(&self, slot: u16, moments: &mut Vec<i64>) {
         let span = self.test.span;
         for index in self.events.range(slot) {
-            let time = self.events.times[index];
+            let time = self.events.times.get(index);
             moments.extend([time + span.to, time + span.from]);
             moments.extend(self.filters.iter().flat_map(|filter| filter.moments(index)));
             moments.extend(self.test.order.as_ref().map(|order| time + order.within));
         }
         if let Some(others) = self.others {
-            moments.extend(&others.times[others.range(slot)]);
+            moments.extend(others.range(slot).map(|index| others.times.get(index)));
         }
     }
 
     /// Whether an event of the contact is counted.
     fn life(&self, slot: u16, index: usize, now: i64) -> Answer {
-        let time = self.events.times[index];
+        let time = self.events.times.get(index);
         let mut life = self.test.span.ask(time, now);
         for filter in &self.filters {
             life = life.and(filter.ask(index, now));
         }
         if let (Some(order), Some(others)) = (&self.test.order, self.others) {
-            life = life.and(order.ask(time, &others.times[others.range(slot)], now));
+            let range = others.range(slot);
+            life = life.and(match &others.times {
+                Times::Seconds(times) => order.ask(time, &times[range], now),
+                Times::Micros(times) => order.ask(time, &times[range], now),
+            });
         }
         life
     }

@@ -21,6 +21,8 @@ mod bulk;
 mod closest;
 mod column;
 mod compile;
+mod crowd;
+mod due;
 mod error;
 mod events;
 mod explain;
@@ -30,11 +32,14 @@ mod limits;
 mod mentions;
 mod node;
 mod parse;
+mod patch;
 mod plan;
 mod rule;
 mod schema;
 mod shape;
 mod single;
+mod texts;
+mod times;
 mod window;
 
 pub use bitset::{Bitset, MalformedBits, SLOTS};
@@ -47,7 +52,8 @@ pub use forecast::Until;
 pub use limits::Limits;
 pub use mentions::{EventMention, Field, Mentions, Reach};
 pub use parse::RuleText;
-pub use plan::{ClauseCount, Membership, Plan};
+pub use patch::Patch;
+pub use plan::{ClauseCount, Membership, Outlook, Plan};
 pub use rule::{
     ACCOUNT, Aggregate, Behaviour, Deals, Filter, Literal, Operator, Order, Position, Rule,
     SUBSCRIPTIONS, Sequel, Window,

@@ -6,6 +6,7 @@ use crate::bucket::BucketTest;
 use crate::mentions::Field;
 use crate::rule::{Operator, Position, Sequel};
 use crate::schema::Kind;
+use crate::texts::Texts;
 use crate::window::Span;
 
 #[derive(Debug)]
@@ -155,12 +156,11 @@ impl Leaf {
         match self {
             Self::Has(_) | Self::Flag { .. } => 1,
             Self::Contains { .. } => 5,
+            Self::Text { test: TextTest::Compare(..) | TextTest::In(_), .. } => 10,
             Self::Number { test: NumberTest::Compare(..), .. } | Self::Time { .. } => 20,
-            Self::Age { .. } => 40,
-            Self::Text { test: TextTest::Compare(..) | TextTest::In(_), .. } => 60,
+            Self::Age { .. } | Self::Bucket(_) => 40,
             Self::Text { test: TextTest::Match(..), .. } => 100,
             Self::Number { test: NumberTest::In(_), .. } => 200,
-            Self::Bucket(_) => 300,
             Self::Behaviour(test) => test.cost(),
         }
     }
@@ -182,11 +182,11 @@ impl BehaviourTest {
 
     fn cost(&self) -> u32 {
         if self.is_plain() {
-            return 400;
+            return if self.span.to == 0 { 100 } else { 200 };
         }
         let filters = u32::try_from(self.filters.len()).unwrap_or(u32::MAX);
-        let timed = if self.is_timed() { 2_000_u32 } else { 1_000 };
-        timed.saturating_add(filters.saturating_mul(200))
+        let timed = if self.is_timed() { 600_u32 } else { 300 };
+        timed.saturating_add(filters.saturating_mul(50))
     }
 }
 
@@ -229,6 +229,24 @@ impl TextTest {
             Self::Match(Position::Anywhere, part) => text.contains(part.as_str()),
             Self::Match(Position::Start, part) => text.starts_with(part.as_str()),
             Self::Match(Position::End, part) => text.ends_with(part.as_str()),
+        }
+    }
+}
+
+impl TextTest {
+    /// By the codes of a column: whether the string is accepted. No string never is.
+    pub(crate) fn accepted(&self, texts: &Texts) -> Vec<bool> {
+        std::iter::once(false).chain(texts.dictionary().map(|text| self.accepts(text))).collect()
+    }
+
+    /// The codes that are accepted, if looking them up is less work than looking at each of a dictionary.
+    pub(crate) fn few_accepted(&self, texts: &Texts) -> Option<Vec<u32>> {
+        match self {
+            Self::Compare(Operator::Equal, text) => Some(texts.find(text).into_iter().collect()),
+            Self::In(values) if values.len() < texts.dictionary().len() => {
+                Some(values.iter().filter_map(|text| texts.find(text)).collect())
+            }
+            _ => None,
         }
     }
 }

@@ -43,7 +43,7 @@ impl<'a> Single<'a> {
             Leaf::Age { attribute, operator, offset } => {
                 let column = loaded(&self.block.attributes.times, attribute);
                 if column.present.contains(self.slot) {
-                    let time = column.values[usize::from(self.slot)];
+                    let time = column.values.get(self.slot.into());
                     moments.extend(age_moments(time, *operator, *offset));
                 }
             }
@@ -73,14 +73,15 @@ impl<'a> Single<'a> {
             }
             Leaf::Time { attribute, operator, time } => {
                 let column = loaded(&attributes.times, attribute);
-                column.present.contains(slot) && operator.holds(&column.values[index], time)
+                column.present.contains(slot) && operator.holds(&column.values.get(index), time)
             }
             Leaf::Age { attribute, operator, offset } => {
                 let column = loaded(&attributes.times, attribute);
                 if !column.present.contains(slot) {
                     return false;
                 }
-                let answer = ask_age(column.values[index], *operator, *offset, self.now);
+                let time = column.values.get(index);
+                let answer = ask_age(time, *operator, *offset, self.now);
                 self.next = self.next.min(answer.next);
                 answer.holds
             }

@@ -2,6 +2,7 @@
 
 use crate::node::{CountTest, OrderTest};
 use crate::rule::{Operator, Sequel};
+use crate::times::Moment;
 
 /// No moment is further from 1970 than this; 36,558 years, so that sums of moments and lengths cannot overflow.
 pub(crate) const HORIZON: i64 = 1 << 60;
@@ -40,8 +41,8 @@ impl Span {
     }
 
     /// How many of the sorted times have entered the window; those that left it included.
-    fn entered(self, times: &[i64], now: i64) -> usize {
-        let until = now - self.to;
+    fn entered<T: Moment>(self, times: &[T], now: i64) -> usize {
+        let until = T::floor(now - self.to);
         match times.last() {
             // Nearly always true: only windows in the past and events of the future need the search.
             Some(last) if *last <= until => times.len(),
@@ -50,28 +51,31 @@ impl Span {
     }
 
     /// How many of the sorted times have left the window.
-    pub(crate) fn left(self, times: &[i64], now: i64) -> usize {
-        let after = now - self.from;
+    pub(crate) fn left<T: Moment>(self, times: &[T], now: i64) -> usize {
+        let after = T::floor(now - self.from);
         times.partition_point(|time| *time <= after)
     }
 
     /// Whether at least `count` of the sorted times are in the window: one look at the `count`-th most recent.
-    fn has_at_least(self, count: usize, times: &[i64], now: i64) -> Answer {
+    fn has_at_least<T: Moment>(self, count: usize, times: &[T], now: i64) -> Answer {
         if count == 0 {
             return Answer { holds: true, next: NEVER };
         }
         let entered = self.entered(times, now);
         if let Some(index) = entered.checked_sub(count)
-            && times[index] > now - self.from
+            && times[index] > T::floor(now - self.from)
         {
             // Arrivals can only put off the moment at which this one leaves and one is missing.
-            return Answer { holds: true, next: times[index] + self.from };
+            return Answer { holds: true, next: times[index].micros() + self.from };
         }
         if entered == times.len() {
             return Answer { holds: false, next: NEVER };
         }
         let missing = self.left(&times[..entered], now) + count - 1;
-        Answer { holds: false, next: times.get(missing).map_or(NEVER, |time| time + self.to) }
+        Answer {
+            holds: false,
+            next: times.get(missing).map_or(NEVER, |time| time.micros() + self.to),
+        }
     }
 }
 
@@ -116,12 +120,12 @@ impl Answer {
 
 impl OrderTest {
     /// Whether an event at a time is counted, by the sorted times of those that may follow it.
-    pub(crate) fn ask(&self, time: i64, others: &[i64], now: i64) -> Answer {
+    pub(crate) fn ask<T: Moment>(&self, time: i64, others: &[T], now: i64) -> Answer {
         let end = time + self.within;
-        let first = others.partition_point(|other| *other <= time);
-        let first = others.get(first).filter(|other| **other <= end);
+        let first = others.partition_point(|other| other.micros() <= time);
+        let first = others.get(first).map(|other| other.micros()).filter(|other| *other <= end);
         match (self.sequel, first) {
-            (Sequel::FollowedBy, Some(first)) => Answer::from(*first, now),
+            (Sequel::FollowedBy, Some(first)) => Answer::from(first, now),
             (Sequel::NotFollowedBy, None) => Answer::from(end, now),
             (Sequel::FollowedBy, None) | (Sequel::NotFollowedBy, Some(_)) => Answer::NO,
         }
@@ -184,7 +188,7 @@ fn nth(moments: &mut [i64], before: usize) -> i64 {
 
 impl CountTest {
     /// Whether the number of sorted times in the window is as wanted.
-    pub(crate) fn ask(self, span: Span, times: &[i64], now: i64) -> Answer {
+    pub(crate) fn ask<T: Moment>(self, span: Span, times: &[T], now: i64) -> Answer {
         self.ask_bounds(|count| span.has_at_least(count, times, now))
     }
 

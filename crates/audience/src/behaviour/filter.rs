@@ -1,17 +1,17 @@
 //! Tests of properties, each bound to the columns that it reads.
 
 use crate::block::loaded;
-use crate::column::Texts;
-use crate::events::{NO_TEXT, NO_TIME, Properties};
+use crate::events::{NO_TIME, Properties};
 use crate::node::{NumberTest, PropertyTest, TextTest};
 use crate::rule::Operator;
 use crate::schema::Kind;
+use crate::texts::{Codes, NO_TEXT, Texts};
 use crate::window::{Answer, age_moments, ask_age};
 
 /// A test of one property of events.
 pub(super) enum Filter<'a> {
     Has(Vec<Presence<'a>>),
-    Codes { codes: &'a [u32], accepted: Vec<bool> },
+    Codes { codes: &'a Codes, accepted: Vec<bool> },
     Text { texts: &'a Texts, test: &'a TextTest },
     Number { numbers: &'a [f64], test: &'a NumberTest },
     Flag { flags: &'a [Option<bool>], wanted: bool },
@@ -21,7 +21,7 @@ pub(super) enum Filter<'a> {
 
 /// The column of one kind, to ask where it has a value.
 pub(super) enum Presence<'a> {
-    Texts(&'a [u32]),
+    Texts(&'a Codes),
     Numbers(&'a [f64]),
     Flags(&'a [Option<bool>]),
     Times(&'a [i64]),
@@ -62,8 +62,7 @@ impl<'a> Filter<'a> {
     pub(super) fn prepared(test: &'a PropertyTest, properties: &'a Properties) -> Self {
         match Self::direct(test, properties) {
             Self::Text { texts, test } => {
-                let accepted = texts.dictionary.iter().map(|text| test.accepts(text)).collect();
-                Self::Codes { codes: &texts.codes, accepted }
+                Self::Codes { codes: &texts.codes, accepted: test.accepted(texts) }
             }
             other => other,
         }
@@ -94,13 +93,8 @@ impl<'a> Filter<'a> {
     pub(super) fn passes(&self, index: usize, now: i64) -> bool {
         match self {
             Self::Has(presences) => presences.iter().any(|presence| presence.has(index)),
-            // An event without the property has a code beyond every dictionary.
-            Self::Codes { codes, accepted } => {
-                accepted.get(codes[index] as usize).is_some_and(|accepted| *accepted)
-            }
-            Self::Text { texts, test } => {
-                texts.codes[index] != NO_TEXT && test.accepts(texts.text(index))
-            }
+            Self::Codes { codes, accepted } => accepted[codes.get(index) as usize],
+            Self::Text { texts, test } => texts.get(index).is_some_and(|text| test.accepts(text)),
             Self::Number { numbers, test } => {
                 !numbers[index].is_nan() && test.accepts(numbers[index])
             }
@@ -128,7 +122,7 @@ impl<'a> Presence<'a> {
 
     fn has(&self, index: usize) -> bool {
         match self {
-            Self::Texts(codes) => codes[index] != NO_TEXT,
+            Self::Texts(codes) => codes.get(index) != NO_TEXT,
             Self::Numbers(numbers) => !numbers[index].is_nan(),
             Self::Flags(flags) => flags[index].is_some(),
             Self::Times(times) => times[index] != NO_TIME,

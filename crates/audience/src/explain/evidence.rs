@@ -55,7 +55,7 @@ fn value<'a>(block: &'a Block, slot: u16, (name, kind): (&str, Kind)) -> Option<
         }
         Kind::Time => {
             let column = loaded(&attributes.times, name);
-            column.present.contains(slot).then(|| Value::Time(column.values[index]))
+            column.present.contains(slot).then(|| Value::Time(column.values.get(index)))
         }
         Kind::TextSet => {
             let column = loaded(&attributes.sets, name);

@@ -1,5 +1,6 @@
 //! The crate as its users see it.
 
+mod crowds;
 mod data;
 mod errors;
 mod evaluation;
@@ -8,6 +9,7 @@ mod language;
 mod oracle;
 mod properties;
 mod reading;
+mod residence;
 mod roundtrips;
 mod rules;
 mod texts;
