@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use cursus_ambient::Ambient;
-use cursus_audience::{Bitset, Mentions, Plan};
+use cursus_audience::{Bitset, Block, Mentions, Plan};
 use cursus_ids::{SegmentName, WorkspaceId};
 use sqlx::{Connection, PgConnection};
 
@@ -13,14 +13,17 @@ use crate::attribute::Vocabulary;
 use crate::bitmaps::{Bitmaps, Named};
 use crate::block::{BlockName, Change, few};
 use crate::blocks::{self, Extent};
+use crate::causes::{Causes, concerns, moments};
 use crate::error::Error;
 use crate::membership::{Place, Version};
 use crate::metrics;
+use crate::promotion;
 use crate::recent::Recent;
-use crate::segments;
 use crate::store;
 use crate::store::containers::{Outline, Write};
 use crate::store::segments::Revision;
+use crate::transition::{Cause, Crossing, Crossings, Direction, difference};
+use crate::transitions;
 
 /// How many compiled rules a replica remembers.
 const PLANS: usize = 5_000;
@@ -37,6 +40,8 @@ pub(crate) struct Evaluator {
 /// A revision to be followed in a block, with what is known of it there.
 struct Followed {
     revision: Revision,
+    /// Whether its members are those of the segment.
+    served: bool,
     plan: Arc<Plan>,
     /// Where it was evaluated before: when it changes next.
     outline: Option<Outline>,
@@ -60,6 +65,8 @@ struct Findings {
     next_change: Option<DateTime<Utc>>,
     /// Whether a revision was evaluated here for the first time.
     first: bool,
+    /// Who entered and left the segments.
+    crossings: Vec<Crossing>,
 }
 
 impl Evaluator {
@@ -82,6 +89,11 @@ impl Evaluator {
         let (followed, stale) = self.followed(&mut tx, block, &vocabulary, outlines).await?;
         let findings = find(&mut tx, (block, &vocabulary), &followed, &changes, now).await?;
         // Nothing is written before everything is found: whoever watches a feed waits for transactions that write.
+        if findings.first {
+            let fresh = findings.writes.iter().filter(|write| write.fresh);
+            let fresh: Vec<String> = fresh.map(|write| write.revision.segment.to_string()).collect();
+            store::segments::hold(&mut tx, &block.workspace, &fresh).await?;
+        }
         store::blocks::delete_changes(&mut tx, block).await?;
         if !stale.is_empty() {
             store::containers::delete(&mut tx, block, &stale).await?;
@@ -94,37 +106,21 @@ impl Evaluator {
             store::containers::set_next_changes(&mut tx, block, &findings.unchanged).await?;
         }
         store::blocks::set_next_change(&mut tx, block, findings.next_change).await?;
+        let crossings = findings.crossings.into_iter().map(|crossing| (block.clone(), crossing));
+        transitions::record(&mut tx, &crossings.collect::<Vec<_>>(), self.ambient.now()).await?;
         tx.commit().await?;
         self.copy(block, findings.writes, versions).await;
         if findings.first {
-            self.promote(conn, &block.workspace).await?;
+            // Of those who finish the last blocks together, the later sees what the other committed.
+            promotion::promote_computed(conn, &block.workspace, self.ambient.now()).await?;
         }
         Ok(())
     }
 
-    /// Has every revision read that is computed in every block. Called after each that was computed in one: of those
-    /// who finish the last blocks together, the later sees what the other committed.
-    pub(crate) async fn promote(
-        &self,
-        conn: &mut PgConnection,
-        workspace: &WorkspaceId,
-    ) -> Result<(), Error> {
-        let mut tx = conn.begin().await?;
-        let now = self.ambient.now();
-        if store::segments::promote(&mut tx, workspace, now).await?.is_empty() {
-            return Ok(());
-        }
-        // The revisions that were read until now can go.
-        let contact_count = store::contact_count(&mut tx, workspace).await?;
-        segments::revise(&mut tx, workspace, contact_count).await?;
-        store::containers::notify(&mut tx, workspace).await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// Does what a crash between an evaluation and its [`promote`](Self::promote) left undone.
+    /// Does what a crash between an evaluation and the promotion after it left undone.
     pub(crate) async fn promote_all(&self, conn: &mut PgConnection) -> Result<(), Error> {
         for workspace in store::segments::computing(conn).await? {
-            self.promote(conn, &workspace).await?;
+            promotion::promote_computed(conn, &workspace, self.ambient.now()).await?;
         }
         Ok(())
     }
@@ -140,10 +136,11 @@ impl Evaluator {
         let mut outlines: HashMap<Revision, Outline> =
             outlines.into_iter().map(|outline| (outline.revision.clone(), outline)).collect();
         let mut followed = Vec::new();
-        for revision in store::segments::followed(tx, &block.workspace).await? {
+        for (revision, is_ready) in store::segments::followed(tx, &block.workspace).await? {
             let outline = outlines.remove(&revision);
+            let served = outline.as_ref().map_or(is_ready, |outline| outline.served);
             match self.plan(tx, &block.workspace, vocabulary, &revision).await {
-                Ok(plan) => followed.push(Followed { revision, plan, outline }),
+                Ok(plan) => followed.push(Followed { revision, served, plan, outline }),
                 // It was checked when it was written; the other segments must not suffer.
                 Err(Error::Rule(error)) => tracing::error!(
                     workspace.id = %block.workspace,
@@ -238,7 +235,12 @@ async fn find(
         let found = follow.plan.evaluate(&columns, now.timestamp_micros());
         let next = found.next_change.and_then(DateTime::from_timestamp_micros);
         let before = before.remove(&follow.revision);
-        findings.add(follow, before, (found.bits, next), picked.as_deref());
+        let members = findings.add(follow, before.as_ref(), (found.bits, next), picked.as_deref());
+        if follow.served {
+            let before = before.unwrap_or_default();
+            let crossings = crossings(follow, (&before, &members), (&columns, changes), now);
+            findings.crossings.extend(crossings);
+        }
     }
     Ok(findings)
 }
@@ -248,11 +250,11 @@ impl Findings {
     fn add(
         &mut self,
         follow: &Followed,
-        before: Option<Bitset>,
+        before: Option<&Bitset>,
         (mut members, mut next): (Bitset, Option<DateTime<Utc>>),
         picked: Option<&[u16]>,
-    ) {
-        if let (Some(slots), Some(before)) = (picked, &before) {
+    ) -> Bitset {
+        if let (Some(slots), Some(before)) = (picked, before) {
             let mut others = before.clone();
             others -= &slots.iter().copied().collect();
             members |= &others;
@@ -262,12 +264,47 @@ impl Findings {
         self.next_change = earlier(self.next_change, next);
         self.first |= before.is_none();
         let revision = follow.revision.clone();
-        if before.is_some_and(|before| before == members) {
+        if before.is_some_and(|before| *before == members) {
             self.unchanged.push((revision, next));
         } else {
-            self.writes.push(Write { revision, members, next_change_time: next });
+            self.writes.push(Write {
+                revision,
+                served: follow.served,
+                fresh: before.is_none(),
+                members: members.clone(),
+                next_change_time: next,
+            });
+        }
+        members
+    }
+}
+
+/// Who entered and left, and by what: something that happened to the contact, or else time alone, at its moment.
+fn crossings(
+    follow: &Followed,
+    (before, after): (&Bitset, &Bitset),
+    (columns, changes): (&Block, &[Change]),
+    now: DateTime<Utc>,
+) -> impl Iterator<Item = Crossing> {
+    let causes = Causes::new(changes, follow.plan.mentions());
+    let from = follow.outline.as_ref().and_then(|outline| outline.next_change_time).unwrap_or(now);
+    let span = (from.timestamp_micros(), now.timestamp_micros());
+    let (entered, left) = difference(before, after);
+    let entered = entered.into_iter().map(|slot| (slot, Direction::Entered));
+    let left = left.into_iter().map(|slot| (slot, Direction::Left));
+    let mut found = Crossings::default();
+    for (slot, direction) in entered.chain(left) {
+        let was_member = direction == Direction::Left;
+        match causes.of(slot) {
+            Some(cause) => found.add(slot, direction, (now, cause)),
+            None => {
+                for (time, direction) in moments((&follow.plan, columns), slot, was_member, span) {
+                    found.add(slot, direction, (time, Cause::Time));
+                }
+            }
         }
     }
+    found.of(&follow.revision)
 }
 
 /// Whom a revision must be asked about: everybody where it was never evaluated or time may have changed somebody,
@@ -285,14 +322,6 @@ fn need(follow: &Followed, changes: &[Change], now: DateTime<Utc>) -> Need {
         }
     }
     if need.is_empty() { Need::Nobody } else { Need::Some(need) }
-}
-
-fn concerns(change: &Change, mentions: &Mentions) -> bool {
-    let Some(names) = &change.names else { return true };
-    names.iter().any(|name| {
-        mentions.events.contains_key(name)
-            || mentions.attributes.iter().any(|field| field.name == *name)
-    })
 }
 
 fn earlier(left: Option<DateTime<Utc>>, right: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
@@ -319,8 +348,8 @@ mod tests {
         let plan = Arc::new(blocks::compile(&rule, &vocabulary).unwrap());
         let revision = Revision { segment: "vip".parse().unwrap(), number: 1 };
         let next_change_time = next_change.map(at);
-        let outline = Some(Outline { revision: revision.clone(), next_change_time });
-        Followed { revision, plan, outline }
+        let outline = Some(Outline { revision: revision.clone(), served: true, next_change_time });
+        Followed { revision, served: true, plan, outline }
     }
 
     fn at(seconds: i64) -> DateTime<Utc> {
@@ -329,6 +358,7 @@ mod tests {
 
     fn change(slots: Option<&[u16]>, names: Option<&[&str]>) -> Change {
         Change {
+            cause: Cause::Attribute,
             slots: slots.map(<[u16]>::to_vec),
             names: names.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
         }
@@ -372,7 +402,7 @@ mod tests {
     fn who_was_not_asked_about_stays_and_the_earliest_moment_counts() {
         let mut findings = Findings::default();
         let before = Some(bits(&[1, 2, 3]));
-        findings.add(&followed(Some(50)), before, (bits(&[2]), Some(at(70))), Some(&[1, 2]));
+        let _ = findings.add(&followed(Some(50)), before.as_ref(), (bits(&[2]), Some(at(70))), Some(&[1, 2]));
         assert_eq!(findings.writes[0].members, bits(&[2, 3]));
         assert_eq!(findings.next_change, Some(at(50)));
         assert!(!findings.first);
@@ -382,7 +412,7 @@ mod tests {
     fn what_stays_the_same_is_not_written_again() {
         let mut findings = Findings::default();
         let before = Some(bits(&[1, 2]));
-        findings.add(&followed(Some(50)), before, (bits(&[1, 2]), Some(at(70))), None);
+        let _ = findings.add(&followed(Some(50)), before.as_ref(), (bits(&[1, 2]), Some(at(70))), None);
         assert!(findings.writes.is_empty());
         assert_eq!(findings.unchanged[0].1, Some(at(70)));
     }
@@ -390,7 +420,7 @@ mod tests {
     #[test]
     fn nobody_found_the_first_time_is_written_all_the_same() {
         let mut findings = Findings::default();
-        findings.add(&followed(None), None, (bits(&[]), None), None);
+        let _ = findings.add(&followed(None), None, (bits(&[]), None), None);
         assert_eq!(findings.writes.len(), 1);
         assert!(findings.first);
     }

@@ -13,6 +13,7 @@ mod bells;
 mod bitmaps;
 mod block;
 mod blocks;
+mod causes;
 mod config;
 mod contact;
 mod contacts;
@@ -29,6 +30,7 @@ mod metrics;
 mod packed;
 mod page;
 mod peers;
+mod promotion;
 mod recent;
 mod refusal;
 mod segment;
@@ -36,6 +38,8 @@ mod segments;
 mod snapshot;
 mod snapshots;
 mod store;
+mod transition;
+mod transitions;
 mod value;
 mod worker;
 
@@ -118,6 +122,7 @@ impl Segmentation {
                 bitmaps: self.bitmaps.clone(),
             },
             snapshots: snapshots::Snapshots::new(self.pool.clone(), self.ambient.clone()),
+            transitions: transitions::Transitions { pool: self.pool.clone(), feed: feed.clone() },
             contacts,
             events,
             feed,

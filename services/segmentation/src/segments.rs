@@ -12,7 +12,9 @@ use crate::block::{self, BlockName};
 use crate::blocks::{self, Extent};
 use crate::contact::Contact;
 use crate::error::{Error, What};
+use crate::membership::Place;
 use crate::page::{self, Page};
+use crate::promotion;
 use crate::segment::{Change, DisplayName, Draft, Segment};
 use crate::store;
 
@@ -61,7 +63,7 @@ impl Segments {
             return Err(Error::Exists { what: What::Segment, name: draft.name.to_string() });
         };
         store::segments::insert_revision(&mut tx, &draft.name, number, &draft.rule, now).await?;
-        compute(&mut tx, &draft.name.workspace, contact_count, now).await?;
+        compute(&mut tx, (&draft.name, number), contact_count, now).await?;
         let answer = R::from(get(&mut tx, &draft.name).await?);
         first.finish(&mut tx, &answer).await?;
         tx.commit().await?;
@@ -98,7 +100,7 @@ impl Segments {
         }
         store::segments::update(&mut tx, &change.name, &display_name, revision, now).await?;
         if revision != before.revision {
-            compute(&mut tx, workspace, contact_count, now).await?;
+            compute(&mut tx, (&change.name, revision), contact_count, now).await?;
         }
         let answer = R::from(get(&mut tx, &change.name).await?);
         first.finish(&mut tx, &answer).await?;
@@ -117,8 +119,14 @@ impl Segments {
             Begin::First(first) => first,
         };
         let contact_count = store::lock_workspace(&mut tx, &name.workspace).await?;
-        if !store::segments::delete(&mut tx, name, self.ambient.now()).await? {
+        let Some((_, ready)) = store::segments::lock(&mut tx, name).await? else {
             return Err(Error::no_such(What::Segment, name));
+        };
+        let now = self.ambient.now();
+        store::segments::delete(&mut tx, name, now).await?;
+        if let Some(revision) = ready {
+            let place = Place { segment: name.clone(), revision };
+            promotion::retire(&mut tx, &place, now).await?;
         }
         revise(&mut tx, &name.workspace, contact_count).await?;
         store::containers::notify(&mut tx, &name.workspace).await?;
@@ -212,13 +220,14 @@ async fn check(tx: &mut PgConnection, name: &SegmentName, rule: &Rule) -> Result
 /// Has a new revision computed. Without contacts it is ready already.
 async fn compute(
     tx: &mut PgConnection,
-    workspace: &WorkspaceId,
+    (name, revision): (&SegmentName, i64),
     contact_count: i32,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    revise(tx, workspace, contact_count).await?;
-    store::segments::promote(tx, workspace, now).await?;
-    Ok(())
+    if contact_count == 0 {
+        store::segments::set_ready(tx, name, revision, now).await?;
+    }
+    revise(tx, &name.workspace, contact_count).await
 }
 
 /// Has every block looked at because the segments have changed, though no contact did. The workspace is locked, so no

@@ -61,6 +61,8 @@ impl Worker {
             }
             match self.evaluator.evaluate(&mut claim.conn, block).await {
                 Ok(()) => {}
+                // Another revision has taken the place of one, or is about to; the block is pending still.
+                Err(error) if error.is_contended() => {}
                 Err(error @ Error::Database(_)) => return Err(error),
                 Err(error) => {
                     stuck = true;

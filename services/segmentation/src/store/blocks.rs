@@ -10,13 +10,31 @@ use sqlx::PgConnection;
 use super::id;
 use crate::block::{BlockName, Change};
 use crate::error::Error;
+use crate::transition::Cause;
 
-/// Says that blocks changed, and wakes the owners of their partitions when the transaction commits.
+/// Says that contacts were written: new ones, of which everything changed, or known ones, of which some attributes did.
+/// Nothing by name means that the rules did, and no contact.
 pub(crate) async fn insert_changes(
     conn: &mut PgConnection,
     workspace: &WorkspaceId,
     changes: &[(BlockName, Option<Vec<u16>>)],
     names: Option<&[String]>,
+) -> sqlx::Result<()> {
+    let cause = match names {
+        None => Cause::ContactCreated,
+        Some([]) => Cause::RuleChanged,
+        Some(_) => Cause::Attribute,
+    };
+    insert_caused_changes(conn, workspace, changes, names, cause).await
+}
+
+/// Says that blocks changed, and wakes the owners of their partitions when the transaction commits.
+pub(crate) async fn insert_caused_changes(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    changes: &[(BlockName, Option<Vec<u16>>)],
+    names: Option<&[String]>,
+    cause: Cause,
 ) -> sqlx::Result<()> {
     let partitions: Vec<i16> = changes.iter().map(|(block, _)| block.partition()).collect();
     let blocks: Vec<i32> = changes.iter().map(|(block, _)| block.index).collect();
@@ -31,8 +49,8 @@ pub(crate) async fn insert_changes(
              select * from unnest($2::smallint[], $3::int[], $4::bytea[])
                  as changed (partition, block, slots)
          ), added as (
-             insert into block_changes (partition, workspace_id, block, slots, names)
-             select partition, $1, block, slots, $5 from changed
+             insert into block_changes (partition, workspace_id, block, slots, names, cause)
+             select partition, $1, block, slots, $5, $6 from changed
          )
          select pg_notify('block_changes', partition::text)
          from (select distinct partition from changed) as changed",
@@ -41,6 +59,7 @@ pub(crate) async fn insert_changes(
         &blocks,
         &slots as _,
         names,
+        cause.as_str(),
     )
     .execute(conn)
     .await?;
@@ -86,10 +105,11 @@ pub(crate) async fn next_change(
 pub(crate) async fn changes(
     conn: &mut PgConnection,
     block: &BlockName,
-) -> sqlx::Result<Vec<Change>> {
+) -> Result<Vec<Change>, Error> {
     let rows = sqlx::query!(
-        "select slots, names from block_changes
-         where partition = $1 and workspace_id = $2 and block = $3",
+        "select slots, names, cause from block_changes
+         where partition = $1 and workspace_id = $2 and block = $3
+         order by id",
         block.partition(),
         block.workspace.as_ref(),
         block.index,
@@ -98,10 +118,11 @@ pub(crate) async fn changes(
     .await?;
     let slots =
         |bytes: Vec<u8>| bytes.as_chunks().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
-    Ok(rows
-        .into_iter()
-        .map(|row| Change { slots: row.slots.map(slots), names: row.names })
-        .collect())
+    let change = |row_slots: Option<Vec<u8>>, names, cause: Option<String>| {
+        let cause = cause.map_or(Ok(Cause::Attribute), |cause| Cause::stored(&cause))?;
+        Ok(Change { cause, slots: row_slots.map(slots), names })
+    };
+    rows.into_iter().map(|row| change(row.slots, row.names, row.cause)).collect()
 }
 
 /// Deletes the changes of a block that the transaction sees: in one that reads as of one moment, those it has read.

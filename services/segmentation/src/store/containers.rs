@@ -15,6 +15,8 @@ use crate::membership::{Place, Served, Version, digest};
 #[derive(Clone, Debug)]
 pub(crate) struct Outline {
     pub(crate) revision: Revision,
+    /// Whether these are the members of the segment.
+    pub(crate) served: bool,
     pub(crate) next_change_time: Option<DateTime<Utc>>,
 }
 
@@ -22,6 +24,10 @@ pub(crate) struct Outline {
 #[derive(Clone, Debug)]
 pub(crate) struct Write {
     pub(crate) revision: Revision,
+    /// Whether it is the revision that is read; counts only for a container that is new.
+    pub(crate) served: bool,
+    /// Whether there is none yet.
+    pub(crate) fresh: bool,
     pub(crate) members: Bitset,
     pub(crate) next_change_time: Option<DateTime<Utc>>,
 }
@@ -32,19 +38,21 @@ pub(crate) async fn outlines(
     block: &BlockName,
 ) -> Result<Vec<Outline>, Error> {
     let rows = sqlx::query!(
-        "select segment_id, revision, next_change_time from containers
+        "select segment_id, revision, served, next_change_time from containers
          where workspace_id = $1 and block = $2",
         block.workspace.as_ref(),
         block.index,
     )
     .fetch_all(conn)
     .await?;
-    let outline = |segment_id: String, number, next_change_time| {
-        let revision = Revision { segment: id(&segment_id)?, number };
-        Ok(Outline { revision, next_change_time })
-    };
     rows.into_iter()
-        .map(|row| outline(row.segment_id, row.revision, row.next_change_time))
+        .map(|row| {
+            Ok(Outline {
+                revision: Revision { segment: id(&row.segment_id)?, number: row.revision },
+                served: row.served,
+                next_change_time: row.next_change_time,
+            })
+        })
         .collect()
 }
 
@@ -76,6 +84,9 @@ pub(crate) async fn members(
 }
 
 /// Writes members, and says under which versions. Replicas that serve them are told when the transaction commits.
+///
+/// Containers that are there already are updated, never added again: whoever has put another revision in their place
+/// since this transaction began to read makes it fail.
 pub(crate) async fn write(
     conn: &mut PgConnection,
     block: &BlockName,
@@ -83,6 +94,8 @@ pub(crate) async fn write(
 ) -> Result<Vec<(Revision, Version)>, Error> {
     let revisions: Vec<Revision> = writes.iter().map(|write| write.revision.clone()).collect();
     let (segments, numbers) = columns(&revisions);
+    let served: Vec<bool> = writes.iter().map(|write| write.served).collect();
+    let fresh: Vec<bool> = writes.iter().map(|write| write.fresh).collect();
     let counts: Vec<i32> =
         writes.iter().map(|write| i32::try_from(write.members.len()).unwrap_or(i32::MAX)).collect();
     let members: Vec<Vec<u8>> =
@@ -91,22 +104,40 @@ pub(crate) async fn write(
     let next: Vec<Option<DateTime<Utc>>> =
         writes.iter().map(|write| write.next_change_time).collect();
     let rows = sqlx::query!(
-        "with written as (
+        r#"with changed as (
+             select * from unnest($3::text[], $4::bigint[], $5::bigint[], $6::int[], $7::bytea[],
+                     $8::timestamptz[], $9::bool[], $10::bool[])
+                 as changed (segment_id, revision, digest, member_count, members, next_change_time,
+                     served, fresh)
+         ), updated as (
+             update containers
+             set version = nextval('container_versions'),
+                 digest = changed.digest,
+                 member_count = changed.member_count,
+                 members = changed.members,
+                 next_change_time = changed.next_change_time
+             from changed
+             where workspace_id = $1
+                 and block = $2
+                 and containers.segment_id = changed.segment_id
+                 and containers.revision = changed.revision
+                 and not fresh
+             returning containers.segment_id, containers.revision, version, containers.digest
+         ), added as (
              insert into containers
-                 (workspace_id, block, segment_id, revision, digest, member_count, members, next_change_time)
-             select $1, $2, * from unnest(
-                 $3::text[], $4::bigint[], $5::bigint[], $6::int[], $7::bytea[], $8::timestamptz[])
-             on conflict (workspace_id, segment_id, revision, block) do update
-             set version = excluded.version,
-                 digest = excluded.digest,
-                 member_count = excluded.member_count,
-                 members = excluded.members,
-                 next_change_time = excluded.next_change_time
+                 (workspace_id, block, segment_id, revision, digest, member_count, members,
+                  next_change_time, served)
+             select $1, $2, segment_id, revision, digest, member_count, members, next_change_time,
+                 served
+             from changed
+             where fresh
              returning segment_id, revision, version, digest
          ), told as (
              select pg_notify('containers', $1)
          )
-         select segment_id, revision, version, digest from written cross join told",
+         select segment_id as "segment_id!", revision as "revision!", version as "version!",
+             digest as "digest!"
+         from (select * from updated union all select * from added) as written cross join told"#,
         block.workspace.as_ref(),
         block.index,
         &segments,
@@ -115,18 +146,55 @@ pub(crate) async fn write(
         &counts,
         &members,
         &next as _,
+        &served,
+        &fresh,
     )
     .fetch_all(conn)
     .await?;
-    let version = |segment_id: String, number, version| {
-        Ok((Revision { segment: id(&segment_id)?, number }, version))
-    };
     rows.into_iter()
         .map(|row| {
-            let number = Version { number: row.version, digest: row.digest };
-            version(row.segment_id, row.revision, number)
+            let revision = Revision { segment: id(&row.segment_id)?, number: row.revision };
+            Ok((revision, Version { number: row.version, digest: row.digest }))
         })
         .collect()
+}
+
+/// Has a revision's containers be those of the segment: what changes in them from now on are transitions. Returns the
+/// members by block, and makes evaluations fail that write them and have not seen this.
+pub(crate) async fn serve(
+    conn: &mut PgConnection,
+    place: &Place,
+) -> Result<Vec<(i32, Bitset)>, Error> {
+    let rows = sqlx::query!(
+        "update containers set served = true
+         where workspace_id = $1 and segment_id = $2 and revision = $3
+         returning block, members",
+        place.segment.workspace.as_ref(),
+        place.segment.id.as_ref(),
+        place.revision,
+    )
+    .fetch_all(conn)
+    .await?;
+    let members = |block, members: &[u8]| Ok((block, Bitset::from_roaring_bytes(members)?));
+    rows.into_iter().map(|row| members(row.block, &row.members)).collect()
+}
+
+/// Deletes a revision's containers, which are read no more, and returns the members by block.
+pub(crate) async fn retire(
+    conn: &mut PgConnection,
+    place: &Place,
+) -> Result<Vec<(i32, Bitset)>, Error> {
+    let rows = sqlx::query!(
+        "delete from containers where workspace_id = $1 and segment_id = $2 and revision = $3
+         returning block, members",
+        place.segment.workspace.as_ref(),
+        place.segment.id.as_ref(),
+        place.revision,
+    )
+    .fetch_all(conn)
+    .await?;
+    let members = |block, members: &[u8]| Ok((block, Bitset::from_roaring_bytes(members)?));
+    rows.into_iter().map(|row| members(row.block, &row.members)).collect()
 }
 
 /// Remembers when members change next that have not changed.
