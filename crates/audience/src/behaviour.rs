@@ -1,9 +1,10 @@
 //! What contacts did: a test of events with its columns at hand, asked of one contact after another.
 
 use crate::block::{Block, loaded};
-use crate::column::Texts;
-use crate::events::{Events, NO_TEXT, Properties};
+use crate::events::{Events, Properties};
 use crate::node::{AggregateTest, BehaviourTest, NumberTest, PropertyTest, TextTest};
+use crate::texts::{Codes, Texts};
+use crate::times::Times;
 use crate::window::{Answer, ask_sum};
 
 /// A test of events, bound to the columns of a block.
@@ -48,22 +49,28 @@ impl<'a> Question<'a> {
         let range = events.range(slot);
         let span = test.span;
         if let (AggregateTest::Count(count), true) = (&test.aggregate, filters.is_empty()) {
-            return count.ask(span, &events.times[range], now);
+            return match &events.times {
+                Times::Seconds(times) => count.ask(span, &times[range], now),
+                Times::Micros(times) => count.ask(span, &times[range], now),
+            };
         }
         // Events that have left the window never come back, so they are not even filtered.
-        let left = span.left(&events.times[range.clone()], now);
+        let left = match &events.times {
+            Times::Seconds(times) => span.left(&times[range.clone()], now),
+            Times::Micros(times) => span.left(&times[range.clone()], now),
+        };
         let mut recent = (range.start + left..range.end)
             .filter(|index| filters.iter().all(|filter| filter.passes(*index)));
         match &test.aggregate {
             AggregateTest::Count(count) => {
                 passing.clear();
-                passing.extend(recent.by_ref().map(|index| events.times[index]));
-                count.ask(span, passing, now)
+                passing.extend(recent.by_ref().map(|index| events.times.get(index)));
+                count.ask(span, passing.as_slice(), now)
             }
             AggregateTest::Sum { operator, value, .. } => {
                 let summed = recent
                     .filter(|index| !amounts[*index].is_nan())
-                    .map(|index| (events.times[index], amounts[index]));
+                    .map(|index| (events.times.get(index), amounts[index]));
                 ask_sum((*operator, *value), span, summed, now)
             }
         }
@@ -72,7 +79,7 @@ impl<'a> Question<'a> {
 
 /// A test of one property, bound to its column.
 enum Filter<'a> {
-    Codes { codes: &'a [u32], accepted: Vec<bool> },
+    Codes { codes: &'a Codes, accepted: Vec<bool> },
     Text { texts: &'a Texts, test: &'a TextTest },
     Number { numbers: &'a [f64], test: &'a NumberTest },
     Flag { flags: &'a [Option<bool>], wanted: bool },
@@ -97,8 +104,7 @@ impl<'a> Filter<'a> {
     fn prepared(test: &'a PropertyTest, properties: &'a Properties) -> Self {
         match Self::direct(test, properties) {
             Self::Text { texts, test } => {
-                let accepted = texts.dictionary.iter().map(|text| test.accepts(text)).collect();
-                Self::Codes { codes: &texts.codes, accepted }
+                Self::Codes { codes: &texts.codes, accepted: test.accepted(texts) }
             }
             other => other,
         }
@@ -106,13 +112,8 @@ impl<'a> Filter<'a> {
 
     fn passes(&self, index: usize) -> bool {
         match self {
-            // An event without the property has a code beyond every dictionary.
-            Self::Codes { codes, accepted } => {
-                accepted.get(codes[index] as usize).is_some_and(|accepted| *accepted)
-            }
-            Self::Text { texts, test } => {
-                texts.codes[index] != NO_TEXT && test.accepts(texts.text(index))
-            }
+            Self::Codes { codes, accepted } => accepted[codes.get(index) as usize],
+            Self::Text { texts, test } => texts.get(index).is_some_and(|text| test.accepts(text)),
             Self::Number { numbers, test } => {
                 !numbers[index].is_nan() && test.accepts(numbers[index])
             }

@@ -53,6 +53,17 @@ impl Bitset {
         self.words[usize::from(slot >> 6)] >> (slot & 63) & 1 == 1
     }
 
+    /// Has each slot in the set iff the place it has in a patch is in the other.
+    pub(crate) fn replace(&mut self, slots: &[u16], patch: &Self) {
+        for (place, slot) in (0..=u16::MAX).zip(slots) {
+            if patch.contains(place) {
+                self.insert(*slot);
+            } else {
+                self.remove(*slot);
+            }
+        }
+    }
+
     /// How many slots are in the set.
     pub fn len(&self) -> u32 {
         self.words.iter().map(|word| word.count_ones()).sum()
@@ -64,17 +75,8 @@ impl Bitset {
 
     /// The slots in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u16> {
-        (0..=u16::MAX).step_by(64).zip(self.words.iter()).flat_map(|(first, word)| {
-            let mut rest = *word;
-            std::iter::from_fn(move || {
-                (rest != 0).then(|| {
-                    #[expect(clippy::cast_possible_truncation, reason = "it is at most 63")]
-                    let bit = rest.trailing_zeros() as u16;
-                    rest &= rest - 1;
-                    first + bit
-                })
-            })
-        })
+        let words = (0..=u16::MAX).step_by(64).zip(self.words.iter());
+        words.flat_map(|(first, word)| bits(*word).map(move |bit| first + bit))
     }
 
     /// The bits, slot 0 in the lowest bit of the first word.
@@ -127,6 +129,18 @@ impl Bitset {
         }
         Ok(bits)
     }
+}
+
+/// The places of the bits of a word that are set, in ascending order.
+pub(crate) fn bits(mut word: u64) -> impl Iterator<Item = u16> {
+    std::iter::from_fn(move || {
+        (word != 0).then(|| {
+            #[expect(clippy::cast_possible_truncation, reason = "it is at most 63")]
+            let bit = word.trailing_zeros() as u16;
+            word &= word - 1;
+            bit
+        })
+    })
 }
 
 impl FromIterator<u16> for Bitset {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::bitset::Bitset;
 use crate::block::{Attributes, Block};
-use crate::column::{Coder, Column, TextSets, Texts};
-use crate::events::EventLoader;
+use crate::column::{Column, TextSets};
+use crate::events::{EventLoader, Properties};
 use crate::mentions::{EventMention, Mentions};
 use crate::schema::Kind;
+use crate::texts::Texts;
 use crate::window::within_horizon;
 
 /// A value of an attribute, or of a property of an event, as stored.
@@ -27,11 +28,12 @@ pub enum Value<'a> {
 pub struct BlockBuilder {
     mentions: Mentions,
     live: Bitset,
-    texts: BTreeMap<String, (Coder, Column<Vec<u32>>)>,
     sets: BTreeMap<String, BTreeMap<u16, Vec<Box<str>>>>,
     attributes: Attributes,
     events: BTreeMap<String, EventLoader>,
     slots: usize,
+    /// The slots that are loaded, ascending, if they are not all: each is built at its place among them.
+    only: Option<Vec<u16>>,
 }
 
 impl BlockBuilder {
@@ -39,7 +41,6 @@ impl BlockBuilder {
     pub fn new(wanted: Mentions) -> Self {
         let mut builder = Self {
             live: Bitset::new(),
-            texts: BTreeMap::new(),
             sets: BTreeMap::new(),
             attributes: Attributes::default(),
             events: wanted
@@ -48,12 +49,13 @@ impl BlockBuilder {
                 .map(|(name, wanted)| (name.clone(), loader(wanted)))
                 .collect(),
             slots: 0,
+            only: None,
             mentions: wanted,
         };
         for field in &builder.mentions.attributes {
             let name = field.name.clone();
             match field.kind {
-                Kind::Text => drop(builder.texts.insert(name, Default::default())),
+                Kind::Text => drop(builder.attributes.texts.insert(name, Column::default())),
                 Kind::Number => drop(builder.attributes.numbers.insert(name, Column::default())),
                 Kind::Flag => drop(builder.attributes.flags.insert(name, Column::default())),
                 Kind::Time => drop(builder.attributes.times.insert(name, Column::default())),
@@ -63,19 +65,26 @@ impl BlockBuilder {
         builder
     }
 
+    /// Starts a block of a few slots, ascending, each of which stands at its place among them.
+    pub(crate) fn only(wanted: Mentions, slots: Vec<u16>) -> Self {
+        let count = slots.len();
+        Self { only: Some(slots), slots: count, ..Self::new(wanted) }
+    }
+
     /// Says that a contact exists. Whoever does not is in no segment, whatever else was loaded.
     pub fn live(&mut self, slot: u16) {
-        self.touch(slot);
-        self.live.insert(slot);
+        if let Some(slot) = self.place(slot) {
+            self.live.insert(slot);
+        }
     }
 
     /// Sets an attribute of a contact; the last value of a kind counts.
     pub fn set(&mut self, slot: u16, attribute: &str, value: Value<'_>) {
-        self.touch(slot);
+        let Some(slot) = self.place(slot) else { return };
         match value {
             Value::Text(text) => {
-                if let Some((coder, column)) = self.texts.get_mut(attribute) {
-                    column.set(slot, coder.code(text));
+                if let Some(column) = self.attributes.texts.get_mut(attribute) {
+                    column.set(slot, text);
                 }
             }
             Value::Number(number) => {
@@ -105,33 +114,32 @@ impl BlockBuilder {
 
     /// Adds an event of a contact; of its properties, the last value of a name and kind counts.
     pub fn event(&mut self, slot: u16, name: &str, time: i64, properties: &[(&str, Value<'_>)]) {
-        let Some(events) = self.events.get_mut(name) else {
-            return;
-        };
+        let Some(slot) = self.place(slot) else { return };
+        let Some(events) = self.events.get_mut(name) else { return };
         events.push(slot, within_horizon(time));
+        let Properties { texts, numbers, flags } = &mut events.properties;
         for (property, value) in properties {
             match value {
                 Value::Text(text) => {
-                    if let Some((coder, codes)) = events.texts.get_mut(*property) {
-                        replace_last(codes, coder.code(text));
+                    if let Some(texts) = texts.get_mut(*property) {
+                        texts.set_last(text);
                     }
                 }
                 Value::Number(number) => {
-                    if let Some(numbers) = events.numbers.get_mut(*property)
+                    if let Some(numbers) = numbers.get_mut(*property)
                         && number.is_finite()
                     {
                         replace_last(numbers, *number);
                     }
                 }
                 Value::Flag(flag) => {
-                    if let Some(flags) = events.flags.get_mut(*property) {
+                    if let Some(flags) = flags.get_mut(*property) {
                         replace_last(flags, Some(*flag));
                     }
                 }
                 Value::Time(_) | Value::Texts(_) => {}
             }
         }
-        self.touch(slot);
     }
 
     /// The finished block.
@@ -141,20 +149,24 @@ impl BlockBuilder {
         let mut attributes = self.attributes;
         attributes.numbers.values_mut().for_each(|column| column.cover(slots));
         attributes.times.values_mut().for_each(|column| column.cover(slots));
-        attributes.texts = self
-            .texts
-            .into_iter()
-            .map(|(name, (coder, column))| (name, texts(coder, column, slots)))
-            .collect();
+        attributes.texts.values_mut().for_each(|column| column.cover(slots));
         attributes.sets =
             self.sets.into_iter().map(|(name, sets)| (name, inverted(sets))).collect();
         let events =
             self.events.into_iter().map(|(name, events)| (name, events.into_events(slots)));
-        Block { mentions: self.mentions, live: self.live, attributes, events: events.collect() }
+        let events = events.collect();
+        Block { mentions: self.mentions, live: self.live, slots, attributes, events }
     }
 
-    fn touch(&mut self, slot: u16) {
-        self.slots = self.slots.max(usize::from(slot) + 1);
+    /// Where a slot stands, if it is loaded.
+    fn place(&mut self, slot: u16) -> Option<u16> {
+        match &self.only {
+            None => {
+                self.slots = self.slots.max(usize::from(slot) + 1);
+                Some(slot)
+            }
+            Some(only) => only.binary_search(&slot).ok().and_then(|place| place.try_into().ok()),
+        }
     }
 }
 
@@ -163,9 +175,9 @@ fn loader(wanted: &EventMention) -> EventLoader {
     for field in &wanted.properties {
         let name = field.name.clone();
         match field.kind {
-            Kind::Text => drop(loader.texts.insert(name, Default::default())),
-            Kind::Number => drop(loader.numbers.insert(name, Vec::new())),
-            Kind::Flag => drop(loader.flags.insert(name, Vec::new())),
+            Kind::Text => drop(loader.properties.texts.insert(name, Texts::default())),
+            Kind::Number => drop(loader.properties.numbers.insert(name, Vec::new())),
+            Kind::Flag => drop(loader.properties.flags.insert(name, Vec::new())),
             // No rule reads properties of these kinds.
             Kind::Time | Kind::TextSet => {}
         }
@@ -177,18 +189,16 @@ fn replace_last<T>(values: &mut [T], value: T) {
     *values.last_mut().expect("the event was just added") = value;
 }
 
-fn texts(coder: Coder, mut column: Column<Vec<u32>>, slots: usize) -> Column<Texts> {
-    column.cover(slots);
-    let values = Texts { codes: column.values, dictionary: coder.into_dictionary() };
-    Column { present: column.present, values }
-}
-
 fn inverted(sets: BTreeMap<u16, Vec<Box<str>>>) -> Column<TextSets> {
     let mut column = Column::<TextSets>::default();
     for (slot, members) in sets {
         column.present.insert(slot);
         for member in members {
-            column.values.entry(member).or_default().push(slot);
+            let slots = column.values.entry(member).or_default();
+            // A set may have been given with a member twice.
+            if slots.last() != Some(&slot) {
+                slots.push(slot);
+            }
         }
     }
     column

@@ -1,29 +1,35 @@
 //! Evaluation of a whole block: one pass over a column per test, 64 contacts to a word.
 
-use crate::behaviour::Question;
 use crate::bitset::Bitset;
 use crate::block::{Block, loaded};
-use crate::column::{Column, Texts};
-use crate::lanes::{both, compared, earliest, lanes};
-use crate::node::{BehaviourTest, Leaf, Node, NumberTest, TextTest, contains};
+use crate::column::Column;
+use crate::crowd::behaved;
+use crate::due::Due;
+use crate::lanes::{both, compared, lanes, note_later};
+use crate::node::{Leaf, Node, NumberTest, TextTest, contains};
 use crate::rule::Operator;
-use crate::window::{NEVER, age_shifts};
+use crate::texts::{Codes, Texts};
+use crate::times::{Moment, Times};
+use crate::window::age_shifts;
+
+/// Up to so many codes are compared one by one, in all lanes at once.
+const COMPARED: usize = 4;
 
 /// The evaluation of one plan over one block at one moment.
 pub(crate) struct Bulk<'a> {
     block: &'a Block,
     now: i64,
-    next: i64,
+    due: Due,
 }
 
 impl<'a> Bulk<'a> {
-    pub(crate) fn new(block: &'a Block, now: i64) -> Self {
-        Self { block, now, next: NEVER }
+    pub(crate) fn new(block: &'a Block, now: i64, due: Due) -> Self {
+        Self { block, now, due }
     }
 
-    /// The first moment at which an answer given so far may change by time alone.
-    pub(crate) fn next(&self) -> i64 {
-        self.next
+    /// When the answers given may change by time alone.
+    pub(crate) fn into_due(self) -> Due {
+        self.due
     }
 
     /// Which of the candidates the node is true of. Nothing is asked about anyone else.
@@ -90,7 +96,8 @@ impl<'a> Bulk<'a> {
             }
             Leaf::Time { attribute, operator, time } => {
                 let column = loaded(&attributes.times, attribute);
-                compared(&column.values, &both(candidates, &column.present), *operator, *time)
+                let candidates = both(candidates, &column.present);
+                times(&column.values, &candidates, (*operator, *time))
             }
             Leaf::Age { attribute, operator, offset } => {
                 let column = loaded(&attributes.times, attribute);
@@ -101,48 +108,96 @@ impl<'a> Bulk<'a> {
                 let slots = column.values.get(member.as_str()).map_or(&[][..], Vec::as_slice);
                 both(&slots.iter().copied().collect(), candidates)
             }
-            Leaf::Behaviour(test) => self.behaviour(test, candidates),
+            Leaf::Behaviour(test) => {
+                behaved(test, self.block, candidates, (self.now, &mut self.due))
+            }
         }
     }
 
     fn age(
         &mut self,
-        column: &Column<Vec<i64>>,
+        column: &Column<Times>,
         (operator, offset): (Operator, i64),
         candidates: &Bitset,
     ) -> Bitset {
         let candidates = both(candidates, &column.present);
         let (first, second) = age_shifts(operator, offset);
-        for shift in [first, second] {
-            self.next = self.next.min(earliest(&column.values, &candidates, shift, self.now));
-        }
-        compared(&column.values, &candidates, operator, self.now + offset)
-    }
-
-    fn behaviour(&mut self, test: &BehaviourTest, candidates: &Bitset) -> Bitset {
-        let mut question = Question::to_many(test, self.block);
-        let mut found = Bitset::new();
-        for slot in candidates.iter() {
-            let answer = question.ask(slot, self.now);
-            if answer.holds {
-                found.insert(slot);
+        let shifts = if first == second { &[first][..] } else { &[first, second] };
+        for shift in shifts {
+            let rolling = (*shift, self.now);
+            match &column.values {
+                Times::Seconds(times) => note_later(times, &candidates, rolling, &mut self.due),
+                Times::Micros(times) => note_later(times, &candidates, rolling, &mut self.due),
             }
-            self.next = self.next.min(answer.next);
         }
-        found
+        times(&column.values, &candidates, (operator, self.now + offset))
     }
 }
 
-/// Tests each string of the dictionary once, then looks codes up.
+/// Compares with a moment, which need not be a whole second where the times are.
+fn times(times: &Times, candidates: &Bitset, (operator, other): (Operator, i64)) -> Bitset {
+    match times {
+        Times::Micros(times) => compared(times, candidates, operator, other),
+        Times::Seconds(times) => {
+            let floor = i32::floor(other);
+            match operator {
+                Operator::LessOrEqual | Operator::Greater => {
+                    compared(times, candidates, operator, floor)
+                }
+                // Less than a moment is no later than the microsecond before it.
+                Operator::Less => {
+                    compared(times, candidates, Operator::LessOrEqual, i32::floor(other - 1))
+                }
+                Operator::GreaterOrEqual => {
+                    compared(times, candidates, Operator::Greater, i32::floor(other - 1))
+                }
+                _ if floor.micros() == other => compared(times, candidates, operator, floor),
+                Operator::Equal => Bitset::new(),
+                Operator::NotEqual => candidates.clone(),
+            }
+        }
+    }
+}
+
 fn texts(column: &Column<Texts>, test: &TextTest, candidates: &Bitset) -> Bitset {
-    let candidates = both(candidates, &column.present);
-    let Texts { codes, dictionary } = &column.values;
-    let accepted: Vec<bool> = dictionary.iter().map(|text| test.accepts(text)).collect();
-    let mut codes_found = (0_u32..).zip(&accepted).filter(|(_, accepted)| **accepted);
-    match (codes_found.next(), codes_found.next()) {
-        (None, _) => Bitset::new(),
-        (Some((only, _)), None) => lanes(codes, &candidates, |code| code == only),
-        _ => lanes(codes, &candidates, |code| accepted[code as usize]),
+    let texts = &column.values;
+    if let Some(accepted) = test.few_accepted(texts)
+        && accepted.len() <= COMPARED
+    {
+        return match &texts.codes {
+            Codes::Bytes(codes) => equal_to_one(codes, &accepted, candidates),
+            Codes::Shorts(codes) => equal_to_one(codes, &accepted, candidates),
+            Codes::Words(codes) => equal_to_one(codes, &accepted, candidates),
+        };
+    }
+    if (candidates.len() as usize) < texts.dictionary().len() {
+        let accepts = |slot: &u16| texts.get((*slot).into()).is_some_and(|it| test.accepts(it));
+        return both(candidates, &column.present).iter().filter(accepts).collect();
+    }
+    let accepted = test.accepted(texts);
+    match &texts.codes {
+        Codes::Bytes(codes) => lanes(codes, candidates, |code| accepted[usize::from(code)]),
+        Codes::Shorts(codes) => lanes(codes, candidates, |code| accepted[usize::from(code)]),
+        Codes::Words(codes) => lanes(codes, candidates, |code| accepted[code as usize]),
+    }
+}
+
+/// The candidates whose code is one of a few.
+fn equal_to_one<T>(codes: &[T], accepted: &[u32], candidates: &Bitset) -> Bitset
+where
+    T: Copy + PartialEq + TryFrom<u32>,
+{
+    let accepted: Vec<T> = accepted.iter().filter_map(|code| T::try_from(*code).ok()).collect();
+    match *accepted.as_slice() {
+        [] => Bitset::new(),
+        [one] => lanes(codes, candidates, |code| code == one),
+        [one, other] => lanes(codes, candidates, |code| (code == one) | (code == other)),
+        [first, second, third, ..] => {
+            let last = accepted.get(3).copied().unwrap_or(third);
+            let is_one =
+                |code| (code == first) | (code == second) | (code == third) | (code == last);
+            lanes(codes, candidates, is_one)
+        }
     }
 }
 

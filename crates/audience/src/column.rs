@@ -1,8 +1,10 @@
 //! One attribute of all contacts of a block.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::bitset::Bitset;
+use crate::texts::Texts;
+use crate::times::Times;
 
 /// Which contacts have a value, and the values.
 #[derive(Debug, Default)]
@@ -26,6 +28,14 @@ impl<T: Copy + Default> Column<Vec<T>> {
         self.values.resize(slots, T::default());
         self.values.shrink_to_fit();
     }
+
+    /// Takes each slot's value from the place it has in a patch.
+    pub(crate) fn replace(&mut self, slots: &[u16], patch: &Self) {
+        self.present.replace(slots, &patch.present);
+        for (slot, value) in slots.iter().zip(&patch.values) {
+            self.values[usize::from(*slot)] = *value;
+        }
+    }
 }
 
 impl Column<Bitset> {
@@ -37,44 +47,79 @@ impl Column<Bitset> {
         }
         self.present.insert(slot);
     }
+
+    pub(crate) fn replace(&mut self, slots: &[u16], patch: &Self) {
+        self.present.replace(slots, &patch.present);
+        self.values.replace(slots, &patch.values);
+    }
 }
 
-/// Strings as codes, each an index into the dictionary.
-#[derive(Debug, Default)]
-pub(crate) struct Texts {
-    pub(crate) codes: Vec<u32>,
-    pub(crate) dictionary: Vec<Box<str>>,
+impl Column<Texts> {
+    pub(crate) fn set(&mut self, slot: u16, text: &str) {
+        self.values.set(usize::from(slot), text);
+        self.present.insert(slot);
+    }
+
+    pub(crate) fn cover(&mut self, slots: usize) {
+        self.values.cover(slots);
+    }
+
+    pub(crate) fn replace(&mut self, slots: &[u16], patch: &Self) {
+        self.present.replace(slots, &patch.present);
+        let places = slots.iter().map(|slot| usize::from(*slot)).zip(0..);
+        self.values.replace(places, &patch.values);
+        self.values.forget_unused();
+    }
 }
 
-impl Texts {
-    pub(crate) fn text(&self, index: usize) -> &str {
-        &self.dictionary[self.codes[index] as usize]
+impl Column<Times> {
+    pub(crate) fn set(&mut self, slot: u16, micros: i64) {
+        let index = usize::from(slot);
+        if self.values.len() <= index {
+            self.values.resize(index + 1);
+        }
+        self.values.set(index, micros);
+        self.present.insert(slot);
+    }
+
+    pub(crate) fn cover(&mut self, slots: usize) {
+        self.values.resize(slots);
+        self.values.shrink();
+    }
+
+    pub(crate) fn replace(&mut self, slots: &[u16], patch: &Self) {
+        self.present.replace(slots, &patch.present);
+        for (place, slot) in (0..=u16::MAX).zip(slots) {
+            if patch.present.contains(place) {
+                self.values.set((*slot).into(), patch.values.get(place.into()));
+            }
+        }
     }
 }
 
 /// Sets of strings, inverted: the slots, ascending, of each string that is in any.
 pub(crate) type TextSets = BTreeMap<Box<str>, Vec<u16>>;
 
-/// Gives each distinct string a code, in the order in which they come.
-#[derive(Debug, Default)]
-pub(crate) struct Coder {
-    codes: HashMap<Box<str>, u32>,
-}
-
-impl Coder {
-    pub(crate) fn code(&mut self, text: &str) -> u32 {
-        if let Some(code) = self.codes.get(text) {
-            return *code;
+impl Column<TextSets> {
+    /// `slots` ascend.
+    pub(crate) fn replace(&mut self, slots: &[u16], patch: &Self) {
+        for members in self.values.values_mut() {
+            for slot in slots {
+                if let Ok(index) = members.binary_search(slot) {
+                    members.remove(index);
+                }
+            }
         }
-        let code = u32::try_from(self.codes.len()).expect("a block has fewer strings than 2^32");
-        self.codes.insert(text.into(), code);
-        code
-    }
-
-    /// The strings by their codes.
-    pub(crate) fn into_dictionary(self) -> Vec<Box<str>> {
-        let mut texts: Vec<(Box<str>, u32)> = self.codes.into_iter().collect();
-        texts.sort_unstable_by_key(|(_, code)| *code);
-        texts.into_iter().map(|(text, _)| text).collect()
+        for (text, places) in &patch.values {
+            let members = self.values.entry(text.clone()).or_default();
+            for place in places {
+                let slot = slots[usize::from(*place)];
+                if let Err(index) = members.binary_search(&slot) {
+                    members.insert(index, slot);
+                }
+            }
+        }
+        self.values.retain(|_, members| !members.is_empty());
+        self.present.replace(slots, &patch.present);
     }
 }

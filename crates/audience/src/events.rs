@@ -3,29 +3,35 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::column::{Coder, Texts};
+use crate::texts::{NO_TEXT, Texts, keep};
+use crate::times::{Times, push};
 
-/// The code of an event without this property.
-pub(crate) const NO_TEXT: u32 = u32::MAX;
+/// Events that no slot has any more are tolerated up to this many, however few the others are.
+const FEW_EVENTS: usize = 4_096;
 
 /// Each contact's times, ascending, in one array, and beside it the properties that plans read.
+///
+/// A contact's events stand together. Those of one that was replaced are at the end, and leave a gap where they
+/// were; when gaps have become a quarter of all, everything is moved together again.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
-    /// Where the times of each slot begin; one more than there are slots.
-    pub(crate) offsets: Vec<u32>,
-    pub(crate) times: Vec<i64>,
+    /// Where the events of each slot begin and end.
+    pub(crate) bounds: Vec<Bounds>,
+    pub(crate) times: Times,
     pub(crate) properties: Properties,
+    /// No event is later than this.
+    pub(crate) latest: i64,
+    /// How many events no slot has any more.
+    gaps: usize,
 }
 
-impl Events {
-    /// Where in the arrays a contact's events are.
-    pub(crate) fn range(&self, slot: u16) -> Range<usize> {
-        let slot = usize::from(slot);
-        self.offsets[slot] as usize..self.offsets[slot + 1] as usize
-    }
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bounds {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
 }
 
-/// A value per event: not a number, [`NO_TEXT`] or `None` where it has no value of the kind.
+/// A value per event: not a number, no text or `None` where it has no value of the kind.
 #[derive(Debug, Default)]
 pub(crate) struct Properties {
     pub(crate) texts: BTreeMap<String, Texts>,
@@ -33,14 +39,92 @@ pub(crate) struct Properties {
     pub(crate) flags: BTreeMap<String, Vec<Option<bool>>>,
 }
 
+impl Events {
+    /// Where in the arrays a contact's events are.
+    pub(crate) fn range(&self, slot: u16) -> Range<usize> {
+        self.bounds[usize::from(slot)].range()
+    }
+
+    /// Makes room for slots, which have no events yet.
+    pub(crate) fn cover(&mut self, slots: usize) {
+        self.bounds.resize(slots, Bounds::default());
+    }
+
+    /// Takes each slot's events from the place it has in a patch.
+    pub(crate) fn replace(&mut self, slots: &[u16], patch: &Self) {
+        let mut taken = Vec::new();
+        for (slot, from) in slots.iter().zip(&patch.bounds) {
+            let start = offset(self.times.len() + taken.len());
+            taken.extend(from.range());
+            let end = offset(self.times.len() + taken.len());
+            let bounds = &mut self.bounds[usize::from(*slot)];
+            self.gaps += bounds.range().len();
+            *bounds = Bounds { start, end };
+        }
+        taken.iter().for_each(|index| self.times.push(patch.times.get(*index)));
+        let theirs = &patch.properties;
+        for (name, texts) in &mut self.properties.texts {
+            texts.extend(taken.iter().copied(), &theirs.texts[name]);
+        }
+        for (name, numbers) in &mut self.properties.numbers {
+            taken.iter().for_each(|index| push(numbers, theirs.numbers[name][*index]));
+        }
+        for (name, flags) in &mut self.properties.flags {
+            taken.iter().for_each(|index| push(flags, theirs.flags[name][*index]));
+        }
+        self.latest = self.latest.max(patch.latest);
+    }
+
+    /// Whether so much was replaced that moving the rest together is worth its while.
+    pub(crate) fn has_many_gaps(&self) -> bool {
+        self.gaps > FEW_EVENTS.max(self.times.len() / 4)
+    }
+
+    /// Moves the events together, in the order of their slots, and forgets those that are no later than a moment.
+    pub(crate) fn compact(&mut self, forgotten: i64) {
+        let mut kept = Vec::with_capacity(self.times.len() - self.gaps);
+        for bounds in &mut self.bounds {
+            let start = offset(kept.len());
+            let indices = bounds.start..bounds.end;
+            kept.extend(indices.filter(|index| self.times.get(*index as usize) > forgotten));
+            *bounds = Bounds { start, end: offset(kept.len()) };
+        }
+        self.keep(&kept);
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        let Properties { texts, numbers, flags } = &self.properties;
+        size_of::<Bounds>() * self.bounds.capacity()
+            + self.times.bytes()
+            + texts.values().map(Texts::bytes).sum::<usize>()
+            + numbers.values().map(|values| 8 * values.capacity()).sum::<usize>()
+            + flags.values().map(Vec::capacity).sum::<usize>()
+    }
+
+    /// Keeps the events at some indices, in their order.
+    fn keep(&mut self, kept: &[u32]) {
+        let times: Vec<i64> = kept.iter().map(|index| self.times.get(*index as usize)).collect();
+        self.latest = times.iter().copied().max().unwrap_or(i64::MIN);
+        self.times = Times::compact(times);
+        self.properties.texts.values_mut().for_each(|texts| texts.keep(kept));
+        self.properties.numbers.values_mut().for_each(|numbers| keep(numbers, kept));
+        self.properties.flags.values_mut().for_each(|flags| keep(flags, kept));
+        self.gaps = 0;
+    }
+}
+
+impl Bounds {
+    pub(crate) fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
 /// Events in the order in which they are loaded.
 #[derive(Debug, Default)]
 pub(crate) struct EventLoader {
     slots: Vec<u16>,
     times: Vec<i64>,
-    pub(crate) texts: BTreeMap<String, (Coder, Vec<u32>)>,
-    pub(crate) numbers: BTreeMap<String, Vec<f64>>,
-    pub(crate) flags: BTreeMap<String, Vec<Option<bool>>>,
+    pub(crate) properties: Properties,
 }
 
 impl EventLoader {
@@ -48,48 +132,36 @@ impl EventLoader {
     pub(crate) fn push(&mut self, slot: u16, time: i64) {
         self.slots.push(slot);
         self.times.push(time);
-        self.texts.values_mut().for_each(|(_, codes)| codes.push(NO_TEXT));
-        self.numbers.values_mut().for_each(|values| values.push(f64::NAN));
-        self.flags.values_mut().for_each(|values| values.push(None));
+        self.properties.texts.values_mut().for_each(|texts| texts.codes.push(NO_TEXT));
+        self.properties.numbers.values_mut().for_each(|values| values.push(f64::NAN));
+        self.properties.flags.values_mut().for_each(|values| values.push(None));
     }
 
     /// Sorts the events; events of one time stay in the order in which they came.
-    pub(crate) fn into_events(mut self, slots: usize) -> Events {
-        self.sort();
-        let mut offsets = vec![0_u32; slots + 1];
-        for slot in &self.slots {
-            offsets[usize::from(*slot) + 1] += 1;
-        }
-        let mut sum = 0;
-        for offset in &mut offsets {
-            sum += *offset;
-            *offset = sum;
-        }
-        self.times.shrink_to_fit();
-        let texts = self.texts.into_iter().map(|(name, (coder, codes))| {
-            (name, Texts { codes, dictionary: coder.into_dictionary() })
+    pub(crate) fn into_events(self, slots: usize) -> Events {
+        let mut order: Vec<u32> = (0..offset(self.times.len())).collect();
+        order.sort_by_key(|index| {
+            let index = *index as usize;
+            (self.slots[index], self.times[index])
         });
-        let properties =
-            Properties { texts: texts.collect(), numbers: self.numbers, flags: self.flags };
-        Events { offsets, times: self.times, properties }
-    }
-
-    fn sort(&mut self) {
-        let count = u32::try_from(self.times.len()).expect("a block has fewer events than 2^32");
-        let key = |index: u32| (self.slots[index as usize], self.times[index as usize]);
-        let mut order: Vec<u32> = (0..count).collect();
-        if order.is_sorted_by_key(|index| key(*index)) {
-            return;
+        let mut bounds = vec![Bounds::default(); slots];
+        for slot in &self.slots {
+            bounds[usize::from(*slot)].end += 1;
         }
-        order.sort_by_key(|index| key(*index));
-        rearrange(&mut self.slots, &order);
-        rearrange(&mut self.times, &order);
-        self.texts.values_mut().for_each(|(_, codes)| rearrange(codes, &order));
-        self.numbers.values_mut().for_each(|values| rearrange(values, &order));
-        self.flags.values_mut().for_each(|values| rearrange(values, &order));
+        let mut start = 0;
+        for bounds in &mut bounds {
+            let end = start + bounds.end;
+            *bounds = Bounds { start, end };
+            start = end;
+        }
+        let times = Times::Micros(self.times);
+        let mut events =
+            Events { bounds, times, properties: self.properties, latest: i64::MIN, gaps: 0 };
+        events.keep(&order);
+        events
     }
 }
 
-fn rearrange<T: Copy>(values: &mut Vec<T>, order: &[u32]) {
-    *values = order.iter().map(|index| values[*index as usize]).collect();
+fn offset(index: usize) -> u32 {
+    u32::try_from(index).expect("a block has fewer events than 2^32")
 }

@@ -1,8 +1,12 @@
 //! The loops over columns: 64 values make a word of bits, without a branch per value.
 
-use crate::bitset::Bitset;
+use crate::bitset::{Bitset, bits};
+use crate::due::Due;
 use crate::rule::Operator;
-use crate::window::NEVER;
+use crate::times::Moment;
+
+/// With so few candidates in a word, each is looked at alone.
+pub(crate) const FEW: u32 = 8;
 
 /// The slots that are in both sets.
 pub(crate) fn both(left: &Bitset, right: &Bitset) -> Bitset {
@@ -24,13 +28,24 @@ pub(crate) fn lanes<T: Copy>(
         if *candidates == 0 {
             continue;
         }
-        let mut word = 0;
-        for (bit, value) in chunk.iter().enumerate() {
-            word |= u64::from(test(*value)) << bit;
+        if candidates.count_ones() <= FEW {
+            for bit in bits(*candidates) {
+                *found |= u64::from(test(chunk[usize::from(bit)])) << bit;
+            }
+        } else {
+            *found = word(&chunk.map(|value| u8::from(test(value)))) & candidates;
         }
-        *found = word & candidates;
     }
     found
+}
+
+/// The word whose bits are these bytes, each of which is 0 or 1.
+pub(crate) fn word(bytes: &[u8; 64]) -> u64 {
+    // Moves the lowest bit of byte i of eight to bit 56 + i; no two of the products meet.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let (eights, _) = bytes.as_chunks::<8>();
+    let gathered = eights.iter().map(|eight| u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56);
+    gathered.rev().fold(0, |word, byte| word << 8 | byte)
 }
 
 /// The candidates whose value compares with another. The operator is chosen here, outside the loop.
@@ -50,19 +65,48 @@ pub(crate) fn compared<T: Copy + PartialOrd>(
     }
 }
 
-/// The earliest of the candidates' values, each shifted, that is after now.
-pub(crate) fn earliest(values: &[i64], candidates: &Bitset, shift: i64, now: i64) -> i64 {
+/// Notes the candidates' moments, each shifted, that are after now.
+pub(crate) fn note_later<T: Moment>(
+    values: &[T],
+    candidates: &Bitset,
+    (shift, now): (i64, i64),
+    due: &mut Due,
+) {
     let (chunks, _) = values.as_chunks::<64>();
-    let mut earliest = NEVER;
-    for (candidates, chunk) in candidates.words().iter().zip(chunks) {
+    let reached = T::floor(now - shift);
+    for ((first, candidates), chunk) in
+        (0..=u16::MAX).step_by(64).zip(candidates.words()).zip(chunks)
+    {
         if *candidates == 0 {
             continue;
         }
-        for (bit, value) in chunk.iter().enumerate() {
-            let moment = value + shift;
-            let counts = candidates >> bit & 1 == 1 && moment > now;
-            earliest = earliest.min(if counts { moment } else { NEVER });
+        let soonest = chunk.iter().fold(T::LATEST, |soonest, value| {
+            soonest.min(if *value > reached { *value } else { T::LATEST })
+        });
+        // Once an early moment is known, few words have one that is earlier.
+        if soonest == T::LATEST || !due.concerns(soonest.micros() + shift) {
+            continue;
+        }
+        for bit in bits(*candidates) {
+            let value = chunk[usize::from(bit)];
+            if value > reached {
+                due.note(first + bit, value.micros() + shift);
+            }
         }
     }
-    earliest
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_word_has_the_bits_of_its_bytes(bits: u64) {
+            let bytes = std::array::from_fn(|index| u8::from(bits >> index & 1 == 1));
+            prop_assert_eq!(word(&bytes), bits);
+        }
+    }
 }

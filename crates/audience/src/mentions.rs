@@ -45,19 +45,55 @@ impl Mentions {
     pub fn merge(&mut self, other: &Self) {
         self.attributes.extend(other.attributes.iter().cloned());
         for (name, theirs) in &other.events {
-            let ours = self.events.entry(name.clone()).or_default();
-            ours.properties.extend(theirs.properties.iter().cloned());
-            ours.reach = ours.reach.max(theirs.reach);
+            self.events.entry(name.clone()).or_default().merge(theirs);
+        }
+    }
+
+    /// What has to be loaded so that a block loaded for this answers whatever reads `other` as well, once it has
+    /// [absorbed](crate::Block::absorb) it. Events of which more is read are loaded again, with all that is read.
+    #[must_use]
+    pub fn missing(&self, other: &Self) -> Self {
+        let attributes = other.attributes.difference(&self.attributes).cloned().collect();
+        let mut missing = Self { attributes, events: BTreeMap::new() };
+        for (name, theirs) in &other.events {
+            let ours = self.events.get(name);
+            if !ours.is_some_and(|ours| ours.covers(theirs)) {
+                let mut both = theirs.clone();
+                ours.into_iter().for_each(|ours| both.merge(ours));
+                missing.events.insert(name.clone(), both);
+            }
+        }
+        missing
+    }
+
+    /// Drops what `other` does not read.
+    pub(crate) fn keep(&mut self, other: &Self) {
+        self.attributes.retain(|field| other.attributes.contains(field));
+        self.events.retain(|name, _| other.events.contains_key(name));
+        for (name, ours) in &mut self.events {
+            let theirs = &other.events[name];
+            ours.properties.retain(|field| theirs.properties.contains(field));
+            ours.reach = ours.reach.min(theirs.reach);
         }
     }
 
     /// Whether a block loaded for this answers whatever reads `other`.
     pub fn covers(&self, other: &Self) -> bool {
         other.attributes.is_subset(&self.attributes)
-            && other.events.iter().all(|(name, theirs)| {
-                self.events.get(name).is_some_and(|ours| {
-                    theirs.properties.is_subset(&ours.properties) && theirs.reach <= ours.reach
-                })
-            })
+            && other
+                .events
+                .iter()
+                .all(|(name, theirs)| self.events.get(name).is_some_and(|ours| ours.covers(theirs)))
+    }
+}
+
+impl EventMention {
+    fn merge(&mut self, other: &Self) {
+        self.properties.extend(other.properties.iter().cloned());
+        self.reach = self.reach.max(other.reach);
+    }
+
+    fn covers(&self, other: &Self) -> bool {
+        other.properties.is_subset(&self.properties) && other.reach <= self.reach
     }
 }

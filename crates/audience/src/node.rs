@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use crate::mentions::Field;
 use crate::rule::{Operator, Position};
 use crate::schema::Kind;
+use crate::texts::Texts;
 use crate::window::Span;
 
 #[derive(Debug)]
@@ -98,14 +99,15 @@ impl Leaf {
         match self {
             Self::Has(_) | Self::Flag { .. } => 1,
             Self::Contains { .. } => 5,
+            Self::Text { test: TextTest::Compare(..) | TextTest::In(_), .. } => 10,
             Self::Number { test: NumberTest::Compare(..), .. } | Self::Time { .. } => 20,
             Self::Age { .. } => 40,
-            Self::Text { test: TextTest::Compare(..) | TextTest::In(_), .. } => 60,
             Self::Text { test: TextTest::Match(..), .. } => 100,
             Self::Number { test: NumberTest::In(_), .. } => 200,
             Self::Behaviour(test) => match (&test.aggregate, test.filters.len()) {
-                (AggregateTest::Count(_), 0) => 400,
-                (_, filters) => 1_000 + 200 * u32::try_from(filters).unwrap_or(u32::MAX / 4_000),
+                (AggregateTest::Count(_), 0) if test.span.to == 0 => 100,
+                (AggregateTest::Count(_), 0) => 200,
+                (_, filters) => 300 + 50 * u32::try_from(filters).unwrap_or(u32::MAX / 4_000),
             },
         }
     }
@@ -143,6 +145,24 @@ impl TextTest {
             Self::Match(Position::Anywhere, part) => text.contains(part.as_str()),
             Self::Match(Position::Start, part) => text.starts_with(part.as_str()),
             Self::Match(Position::End, part) => text.ends_with(part.as_str()),
+        }
+    }
+}
+
+impl TextTest {
+    /// By the codes of a column: whether the string is accepted. No string never is.
+    pub(crate) fn accepted(&self, texts: &Texts) -> Vec<bool> {
+        std::iter::once(false).chain(texts.dictionary().map(|text| self.accepts(text))).collect()
+    }
+
+    /// The codes that are accepted, if looking them up is less work than looking at each of a dictionary.
+    pub(crate) fn few_accepted(&self, texts: &Texts) -> Option<Vec<u32>> {
+        match self {
+            Self::Compare(Operator::Equal, text) => Some(texts.find(text).into_iter().collect()),
+            Self::In(values) if values.len() < texts.dictionary().len() => {
+                Some(values.iter().filter_map(|text| texts.find(text)).collect())
+            }
+            _ => None,
         }
     }
 }

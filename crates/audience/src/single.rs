@@ -55,14 +55,14 @@ impl<'a> Single<'a> {
             }
             Leaf::Time { attribute, operator, time } => {
                 let column = loaded(&attributes.times, attribute);
-                column.present.contains(slot) && operator.holds(&column.values[index], time)
+                column.present.contains(slot) && operator.holds(&column.values.get(index), time)
             }
             Leaf::Age { attribute, operator, offset } => {
                 let column = loaded(&attributes.times, attribute);
                 if !column.present.contains(slot) {
                     return false;
                 }
-                let time = column.values[index];
+                let time = column.values.get(index);
                 let (first, second) = age_shifts(*operator, *offset);
                 for moment in [time + first, time + second] {
                     if moment > self.now {

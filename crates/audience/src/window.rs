@@ -2,6 +2,7 @@
 
 use crate::node::CountTest;
 use crate::rule::Operator;
+use crate::times::Moment;
 
 /// No moment is further from 1970 than this; 36,558 years, so that sums of moments and lengths cannot overflow.
 pub(crate) const HORIZON: i64 = 1 << 60;
@@ -32,8 +33,8 @@ impl Span {
     pub(crate) const EVER: i64 = 4 * HORIZON;
 
     /// How many of the sorted times have entered the window; those that left it included.
-    fn entered(self, times: &[i64], now: i64) -> usize {
-        let until = now - self.to;
+    fn entered<T: Moment>(self, times: &[T], now: i64) -> usize {
+        let until = T::floor(now - self.to);
         match times.last() {
             // Nearly always true: only windows in the past and events of the future need the search.
             Some(last) if *last <= until => times.len(),
@@ -42,28 +43,31 @@ impl Span {
     }
 
     /// How many of the sorted times have left the window.
-    pub(crate) fn left(self, times: &[i64], now: i64) -> usize {
-        let after = now - self.from;
+    pub(crate) fn left<T: Moment>(self, times: &[T], now: i64) -> usize {
+        let after = T::floor(now - self.from);
         times.partition_point(|time| *time <= after)
     }
 
     /// Whether at least `count` of the sorted times are in the window: one look at the `count`-th most recent.
-    fn has_at_least(self, count: usize, times: &[i64], now: i64) -> Answer {
+    fn has_at_least<T: Moment>(self, count: usize, times: &[T], now: i64) -> Answer {
         if count == 0 {
             return Answer { holds: true, next: NEVER };
         }
         let entered = self.entered(times, now);
         if let Some(index) = entered.checked_sub(count)
-            && times[index] > now - self.from
+            && times[index] > T::floor(now - self.from)
         {
             // Arrivals can only put off the moment at which this one leaves and one is missing.
-            return Answer { holds: true, next: times[index] + self.from };
+            return Answer { holds: true, next: times[index].micros() + self.from };
         }
         if entered == times.len() {
             return Answer { holds: false, next: NEVER };
         }
         let missing = self.left(&times[..entered], now) + count - 1;
-        Answer { holds: false, next: times.get(missing).map_or(NEVER, |time| time + self.to) }
+        Answer {
+            holds: false,
+            next: times.get(missing).map_or(NEVER, |time| time.micros() + self.to),
+        }
     }
 }
 
@@ -76,7 +80,7 @@ pub(crate) struct Answer {
 
 impl CountTest {
     /// Whether the number of sorted times in the window is as wanted.
-    pub(crate) fn ask(self, span: Span, times: &[i64], now: i64) -> Answer {
+    pub(crate) fn ask<T: Moment>(self, span: Span, times: &[T], now: i64) -> Answer {
         let low = span.has_at_least(self.low, times, now);
         let answer = match self.high {
             Some(high) if low.holds => {

@@ -56,6 +56,11 @@ pub(crate) fn clocks() -> impl Strategy<Value = i64> {
 /// Loads contacts in an order that is not sorted: attributes first, then events backwards.
 pub(crate) fn load(contacts: &BTreeMap<u16, Contact>, wanted: &Mentions) -> Block {
     let mut builder = BlockBuilder::new(wanted.clone());
+    load_rows(contacts, &mut builder);
+    builder.build()
+}
+
+pub(crate) fn load_rows(contacts: &BTreeMap<u16, Contact>, builder: &mut BlockBuilder) {
     for (slot, contact) in contacts {
         builder.live(*slot);
         for (name, value) in &contact.attributes {
@@ -72,7 +77,19 @@ pub(crate) fn load(contacts: &BTreeMap<u16, Contact>, wanted: &Mentions) -> Bloc
             builder.event(*slot, &event.name, event.time, &properties);
         }
     }
-    builder.build()
+}
+
+/// Moves every time to a whole second that a narrow column can hold.
+pub(crate) fn whole_seconds(world: &mut World) {
+    let whole = |time: &mut i64| *time = (*time).div_euclid(SECOND).max(1) * SECOND;
+    for contact in world.contacts.values_mut() {
+        contact.events.iter_mut().for_each(|event| whole(&mut event.time));
+        for value in contact.attributes.values_mut() {
+            if let Stored::Time(time) = value {
+                whole(time);
+            }
+        }
+    }
 }
 
 fn borrowed(value: &Stored) -> Value<'_> {
@@ -154,7 +171,7 @@ fn equality() -> impl Strategy<Value = Operator> {
     select(&[Operator::Equal, Operator::NotEqual][..])
 }
 
-fn rules(schema: &BTreeMap<String, Kind>) -> impl Strategy<Value = Rule> + use<> {
+pub(crate) fn rules(schema: &BTreeMap<String, Kind>) -> impl Strategy<Value = Rule> + use<> {
     let attributes: Vec<_> =
         schema.iter().map(|(name, kind)| attribute_rules(name, *kind)).collect();
     let attribute = proptest::strategy::Union::new(attributes);

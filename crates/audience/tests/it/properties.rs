@@ -134,7 +134,7 @@ proptest! {
     }
 }
 
-fn plan(world: &World) -> Plan {
+pub(crate) fn plan(world: &World) -> Plan {
     Plan::compile(&world.rule, &world.schema(), Limits::default()).expect("random rules are sound")
 }
 
