@@ -27,7 +27,11 @@ pub(crate) struct BlockName {
 /// One thing that happened to a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
+    /// Which row it is.
+    pub(crate) id: i64,
     pub(crate) cause: Cause,
+    /// How long ago it was, in microseconds.
+    pub(crate) age: i64,
     /// Whom it happened to; `None` is anybody.
     pub(crate) slots: Option<Vec<u16>>,
     /// Which attributes and events it is about; `None` is all.

@@ -21,6 +21,7 @@ mod error;
 mod evaluation;
 mod event;
 mod events;
+mod following;
 mod grpc;
 mod imports;
 mod index;
@@ -33,6 +34,8 @@ mod peers;
 mod promotion;
 mod recent;
 mod refusal;
+mod resident;
+mod residents;
 mod segment;
 mod segments;
 mod snapshot;
@@ -93,8 +96,7 @@ impl Segmentation {
             Some(url) => Some(Delivery::new(&config.peers.peer(url)?)),
             None => None,
         };
-        let housekeeping = Housekeeping { pool: pool.clone(), ambient: ambient.clone() };
-        housekeeping.once().await?;
+        housekeeping(&pool, &ambient, &config).once().await?;
         Ok(Self { server, pool, config, ambient, bitmaps, delivery })
     }
 
@@ -149,10 +151,11 @@ impl Segmentation {
         let following =
             index.clone().follow(bells.clone(), self.config.poll_interval, shutdown.clone());
         spawn("index", Box::pin(following));
-        let housekeeping = Housekeeping { pool: self.pool.clone(), ambient: self.ambient.clone() };
+        let housekeeping = housekeeping(&self.pool, &self.ambient, &self.config);
         spawn("housekeeping", Box::pin(housekeeping.run(shutdown.clone())));
         let worker = Worker {
             evaluator: evaluation::Evaluator::new(self.ambient.clone(), self.bitmaps.clone()),
+            residents: residents::Residents::new(self.config.resident_mib.saturating_mul(1 << 20)),
             ambient: self.ambient.clone(),
             bells,
             poll_interval: self.config.poll_interval,
@@ -176,4 +179,9 @@ impl Segmentation {
             );
         }
     }
+}
+
+fn housekeeping(pool: &PgPool, ambient: &Ambient, config: &Config) -> Housekeeping {
+    let (pool, ambient) = (pool.clone(), ambient.clone());
+    Housekeeping { pool, ambient, transitions_kept: config.transitions_kept }
 }

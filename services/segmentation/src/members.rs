@@ -8,7 +8,7 @@ use cursus_ids::{ContactId, ContactName, SegmentId, SegmentName};
 use futures::{Stream, StreamExt, stream};
 use sqlx::PgPool;
 
-use crate::bitmaps::{Bitmaps, Named};
+use crate::bitmaps::{Bitmap, Bitmaps, Named};
 use crate::block::{BlockName, position};
 use crate::contacts::Contacts;
 use crate::error::{Error, What};
@@ -198,8 +198,10 @@ impl Members {
             return Ok(None);
         }
         metrics::read_from_postgres(read.len());
-        let copies = read.iter().map(|(block, version, members)| {
-            (Named::new(place, *block, *version), members.clone())
+        let copies = read.iter().map(|(block, version, members)| Bitmap {
+            name: Named::new(place, *block, *version),
+            members: members.clone(),
+            instead: None,
         });
         self.bitmaps.fill(copies.collect()).await;
         Ok(Some(read.into_iter().map(|(block, _, members)| (block, members)).collect()))

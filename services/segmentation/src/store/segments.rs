@@ -294,18 +294,18 @@ pub(crate) async fn lock(
 
 /// Holds on to the revisions that are read of some segments, as they were when the transaction began to read; fails if
 /// one was replaced since.
-pub(crate) async fn hold(
-    conn: &mut PgConnection,
-    workspace: &WorkspaceId,
-    segments: &[String],
-) -> sqlx::Result<()> {
+pub(crate) async fn hold(conn: &mut PgConnection, segments: &[SegmentName]) -> sqlx::Result<()> {
+    let workspaces: Vec<String> =
+        segments.iter().map(|segment| segment.workspace.to_string()).collect();
+    let ids: Vec<String> = segments.iter().map(|segment| segment.id.to_string()).collect();
     sqlx::query!(
-        "select segment_id from segments
-         where workspace_id = $1 and segment_id = any($2)
-         order by segment_id
-         for share",
-        workspace.as_ref(),
-        segments,
+        "select segments.segment_id from segments
+             join unnest($1::text[], $2::text[]) as held (workspace_id, segment_id)
+                 using (workspace_id, segment_id)
+         order by segments.workspace_id, segments.segment_id
+         for share of segments",
+        &workspaces,
+        &ids,
     )
     .fetch_all(conn)
     .await?;

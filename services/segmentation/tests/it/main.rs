@@ -16,5 +16,6 @@ mod outcomes;
 mod rules;
 mod segments;
 mod snapshots;
+mod transitions;
 mod workspaces;
 mod world;
