@@ -13,6 +13,7 @@ mod following;
 mod membership;
 mod oracle;
 mod outcomes;
+mod replicas;
 mod rules;
 mod segments;
 mod snapshots;

@@ -29,7 +29,7 @@ fn expected(contact: &str, segment: &str, direction: Direction, cause: Cause) ->
 }
 
 impl Replica {
-    async fn history(&self, parent: &str) -> Vec<proto::Transition> {
+    pub(crate) async fn history(&self, parent: &str) -> Vec<proto::Transition> {
         let mut found = Vec::new();
         let mut page_token = String::new();
         loop {
@@ -87,7 +87,7 @@ impl Replica {
             .collect()
     }
 
-    async fn update_rule(&self, segment: &str, rule: proto::Rule) {
+    pub(crate) async fn update_rule(&self, segment: &str, rule: proto::Rule) {
         let request = proto::UpdateSegmentRequest {
             segment: Some(proto::Segment {
                 name: self.segment_name(segment),
@@ -307,7 +307,7 @@ async fn what_cannot_be_asked_is_refused_with_a_reason() {
     let nobody = replica.contact_name("nobody");
     refused(list(&nobody, "").await, Code::NotFound, "NO_SUCH_CONTACT", "");
     let elsewhere = "workspaces/elsewhere/contacts/ana";
-    refused(list(elsewhere, "").await, Code::PermissionDenied, "WORKSPACE_FORBIDDEN", "");
+    refused(list(elsewhere, "").await, Code::PermissionDenied, "NOT_IN_WORKSPACE", "");
     let ana = replica.contact_name("ana");
     refused(list(&ana, "x").await, Code::InvalidArgument, "INVALID_FIELD", "page_token");
 
