@@ -1,26 +1,48 @@
 //! What Postgres tells by notification: that blocks of a partition changed, and that containers of a workspace did.
 //! Whoever waits for a bell also looks by itself now and then, so a lost notification costs time and nothing else.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cursus_ids::SegmentId;
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::block::PARTITIONS;
+use crate::membership::Version;
 
 /// The pause before listening again after the connection was lost.
 const PAUSE: Duration = Duration::from_secs(1);
+/// When so many versions wait to be taken, it is quicker to read what there is.
+const MOST_VERSIONS: usize = 4_096;
 
 /// The bells of this process. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Bells {
     partitions: Arc<Vec<watch::Sender<()>>>,
-    workspaces: Arc<watch::Sender<BTreeSet<String>>>,
+    workspaces: Arc<watch::Sender<BTreeMap<String, News>>>,
+}
+
+/// What was heard of the containers of a workspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// That some have these versions now.
+    Versions(Vec<NewVersion>),
+    /// That there is something to be read.
+    Something,
+}
+
+/// That the members of a block have another version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NewVersion {
+    pub(crate) segment: SegmentId,
+    pub(crate) revision: i64,
+    pub(crate) block: i32,
+    pub(crate) version: Version,
 }
 
 impl Bells {
@@ -34,12 +56,12 @@ impl Bells {
         self.partitions[usize::from(index % PARTITIONS)].subscribe()
     }
 
-    /// Waits until containers changed somewhere, and says in which workspaces.
-    pub(crate) async fn workspaces(&self) -> BTreeSet<String> {
+    /// Waits until containers changed somewhere, and says in which workspaces and what.
+    pub(crate) async fn workspaces(&self) -> BTreeMap<String, News> {
         let mut rung = self.workspaces.subscribe();
         // The sender is our own, so it is there.
         let _ = rung.wait_for(|workspaces| !workspaces.is_empty()).await;
-        let mut taken = BTreeSet::new();
+        let mut taken = BTreeMap::new();
         self.workspaces.send_if_modified(|workspaces| {
             taken = std::mem::take(workspaces);
             false
@@ -67,9 +89,13 @@ impl Bells {
                 continue;
             };
             match heard.channel() {
-                "containers" => self.workspaces.send_modify(|workspaces| {
-                    workspaces.insert(heard.payload().to_owned());
-                }),
+                "containers" => {
+                    let (workspace, news) = News::read(heard.payload());
+                    self.workspaces.send_modify(|workspaces| match workspaces.get_mut(workspace) {
+                        Some(known) => known.add(news),
+                        None => drop(workspaces.insert(workspace.to_owned(), news)),
+                    });
+                }
                 _ => self.ring_partition(heard.payload()),
             }
         }
@@ -86,5 +112,67 @@ impl Bells {
         for partition in self.partitions.iter() {
             partition.send_replace(());
         }
+    }
+}
+
+impl News {
+    /// A workspace, and a line for each new version; none if they would not fit.
+    fn read(payload: &str) -> (&str, Self) {
+        let Some((workspace, lines)) = payload.split_once('\n') else {
+            return (payload, Self::Something);
+        };
+        let versions: Option<Vec<NewVersion>> = lines.lines().map(NewVersion::read).collect();
+        (workspace, versions.map_or(Self::Something, Self::Versions))
+    }
+
+    fn add(&mut self, later: Self) {
+        match (&mut *self, later) {
+            (Self::Versions(known), Self::Versions(later)) if known.len() < MOST_VERSIONS => {
+                known.extend(later);
+            }
+            _ => *self = Self::Something,
+        }
+    }
+}
+
+impl NewVersion {
+    fn read(line: &str) -> Option<Self> {
+        let mut words = line.split(' ');
+        let mut word = || words.next();
+        Some(Self {
+            segment: word()?.parse().ok()?,
+            revision: word()?.parse().ok()?,
+            block: word()?.parse().ok()?,
+            version: Version { number: word()?.parse().ok()?, digest: word()?.parse().ok()? },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_heard_one_by_one_unless_they_are_too_many() {
+        let (workspace, news) = News::read("acme\nvip 2 0 77 -5\npros 1 3 78 6");
+        let News::Versions(versions) = &news else { panic!("{news:?}") };
+        assert_eq!((workspace, versions.len()), ("acme", 2));
+        let version = Version { number: 77, digest: -5 };
+        let segment = "vip".parse().unwrap();
+        assert_eq!(versions[0], NewVersion { segment, revision: 2, block: 0, version });
+        assert_eq!(News::read("acme"), ("acme", News::Something));
+        assert_eq!(News::read("acme\nvip 2"), ("acme", News::Something));
+    }
+
+    #[test]
+    fn what_is_heard_before_it_is_taken_adds_up() {
+        let versions = |payload| News::read(payload).1;
+        let mut news = versions("acme\nvip 2 0 77 5");
+        news.add(versions("acme\nvip 2 0 78 6"));
+        assert!(matches!(&news, News::Versions(versions) if versions.len() == 2));
+        news.add(News::Something);
+        assert_eq!(news, News::Something);
+        news.add(versions("acme\nvip 2 0 79 7"));
+        assert_eq!(news, News::Something);
     }
 }

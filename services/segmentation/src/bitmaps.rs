@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_millis(150);
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long a copy is kept. Those of versions that are no longer read go by themselves.
 const KEPT_SECONDS: u64 = 3_600;
+/// How long a copy is kept after another has taken its place, for those who have not heard of that yet.
+const KEPT_OLD_SECONDS: u64 = 10;
 /// How many bitmaps are sent at once.
 const BATCH: usize = 64;
 
@@ -35,6 +37,15 @@ pub(crate) struct Bitmaps {
 /// The key of a bitmap. Those of one segment are in one slot of a Redis cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Named(String);
+
+/// A bitmap to be copied.
+#[derive(Clone, Debug)]
+pub(crate) struct Bitmap {
+    pub(crate) name: Named,
+    pub(crate) members: Bitset,
+    /// The one whose place it takes.
+    pub(crate) instead: Option<Named>,
+}
 
 impl Named {
     pub(crate) fn new(place: &Place, block: i32, version: Version) -> Self {
@@ -83,12 +94,15 @@ impl Bitmaps {
     }
 
     /// Copies what was read or written, as far as Redis takes it.
-    pub(crate) async fn fill(&self, bitmaps: Vec<(Named, Bitset)>) {
+    pub(crate) async fn fill(&self, bitmaps: Vec<Bitmap>) {
         for batch in bitmaps.chunks(BATCH) {
             let mut pipe = redis::pipe();
-            for (name, members) in batch {
+            for Bitmap { name, members, instead } in batch {
                 let bytes = members.to_redis_bytes();
                 pipe.cmd("SET").arg(&name.0).arg(bytes).arg("EX").arg(KEPT_SECONDS).ignore();
+                if let Some(old) = instead {
+                    pipe.cmd("EXPIRE").arg(&old.0).arg(KEPT_OLD_SECONDS).ignore();
+                }
             }
             if self.ask::<()>(&pipe).await.is_none() {
                 return;

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use cursus_audience::SLOTS;
+use cursus_audience::{Bitset, SLOTS};
 use cursus_ids::WorkspaceId;
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::error::Error;
+use crate::transition::Cause;
 
 /// Background work on blocks is divided into this many parts. More replicas than this have nothing to evaluate. It can
 /// only change together with the `partition` columns.
@@ -24,6 +27,11 @@ pub(crate) struct BlockName {
 /// One thing that happened to a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
+    /// Which row it is.
+    pub(crate) id: i64,
+    pub(crate) cause: Cause,
+    /// How long ago it was, in microseconds.
+    pub(crate) age: i64,
     /// Whom it happened to; `None` is anybody.
     pub(crate) slots: Option<Vec<u16>>,
     /// Which attributes and events it is about; `None` is all.
@@ -85,6 +93,29 @@ pub(crate) fn few(mut slots: Vec<u16>) -> Option<Vec<u16>> {
     if slots.len() <= MOST_SLOTS { Some(slots) } else { None }
 }
 
+/// Packs slots that are in order: two bytes each, or the bits of the whole block where that is shorter.
+pub(crate) fn pack_slots(slots: &[u16]) -> Vec<u8> {
+    if slots.len() < BITS / 2 {
+        return slots.iter().flat_map(|slot| slot.to_le_bytes()).collect();
+    }
+    slots.iter().copied().collect::<Bitset>().to_redis_bytes()
+}
+
+/// Reads what [`pack_slots`] wrote; the length tells the two forms apart.
+pub(crate) fn unpack_slots(bytes: &[u8]) -> Result<Vec<u16>, Error> {
+    if bytes.len() == BITS {
+        return Ok(Bitset::from_redis_bytes(bytes)?.iter().collect());
+    }
+    let (pairs, rest) = bytes.as_chunks();
+    if !rest.is_empty() || bytes.len() > BITS {
+        return Err(Error::Corrupt("set of slots"));
+    }
+    Ok(pairs.iter().map(|pair| u16::from_le_bytes(*pair)).collect())
+}
+
+/// How many bytes the bits of a block are.
+const BITS: usize = SLOTS / 8;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +147,19 @@ mod tests {
     fn the_partition_of_a_block_never_changes() {
         let partitions: Vec<i16> = (0..8).map(|index| acme(index).partition()).collect();
         assert_eq!(partitions, [3, 12, 3, 13, 7, 12, 0, 1]);
+    }
+
+    #[test]
+    fn slots_survive_the_way_through_storage_few_and_many() {
+        for count in [0, 1, 4_095, 4_096, 65_536] {
+            let slots: Vec<u16> = (0..=u16::MAX).rev().take(count).collect();
+            let slots: Vec<u16> = slots.into_iter().rev().collect();
+            let packed = pack_slots(&slots);
+            assert!(packed.len() <= BITS);
+            assert_eq!(unpack_slots(&packed).unwrap(), slots);
+        }
+        assert!(unpack_slots(&[1]).is_err());
+        assert!(unpack_slots(&[0; BITS + 2]).is_err());
     }
 
     #[test]

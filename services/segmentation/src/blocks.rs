@@ -37,24 +37,37 @@ pub(crate) async fn load(
     mentions: Mentions,
     now: DateTime<Utc>,
 ) -> Result<Block, Error> {
-    let wanted: Vec<(String, EventMention)> =
-        mentions.events.iter().map(|(name, event)| (name.clone(), event.clone())).collect();
-    let names = Names::new(&mentions, vocabulary);
-    let of_accounts = AccountNames::new(&mentions, vocabulary);
-    let mut builder = BlockBuilder::new(mentions);
+    let mut builder = BlockBuilder::new(mentions.clone());
+    read(conn, extent, vocabulary, &mentions, (now, &mut builder)).await?;
+    Ok(builder.build())
+}
+
+/// Reads the same row by row.
+pub(crate) async fn read(
+    conn: &mut PgConnection,
+    extent: Extent<'_>,
+    vocabulary: &Vocabulary,
+    mentions: &Mentions,
+    (now, builder): (DateTime<Utc>, &mut BlockBuilder),
+) -> Result<(), Error> {
+    let names = Names::new(mentions, vocabulary);
     extent.slots().for_each(|slot| builder.live(slot));
     if !names.is_empty() {
-        load_contacts(conn, extent, &names, &mut builder).await?;
+        load_contacts(conn, extent, &names, builder).await?;
     }
-    of_accounts.load(conn, extent, &mut builder).await?;
-    for (name, event) in wanted {
-        if name == DEALS {
-            crm::load_deals(conn, extent, (vocabulary, &event), &mut builder).await?;
-        } else {
-            load_events(conn, extent, (&name, &event, now), &mut builder).await?;
+    AccountNames::new(mentions, vocabulary).load(conn, extent, builder).await?;
+    if let Some(event) = mentions.events.get(DEALS) {
+        crm::load_deals(conn, extent, (vocabulary, event), builder).await?;
+    }
+    match extent.slots {
+        None => {
+            for (name, event) in mentions.events.iter().filter(|(name, _)| *name != DEALS) {
+                load_events(conn, extent, (name, event, now), builder).await?;
+            }
         }
+        Some(slots) => load_events_of(conn, extent, (slots, mentions, now), builder).await?,
     }
-    Ok(builder.build())
+    Ok(())
 }
 
 /// Checks a rule against the attributes of its workspace.
@@ -151,39 +164,70 @@ async fn load_contacts(
     }
 }
 
+/// Reads the events of one name of all contacts.
 async fn load_events(
     conn: &mut PgConnection,
     extent: Extent<'_>,
     (name, event, now): (&str, &EventMention, DateTime<Utc>),
     builder: &mut BlockBuilder,
 ) -> Result<(), Error> {
-    let workspace = &extent.block.workspace;
     let wanted = EventsWanted {
         name,
-        since: match event.reach {
-            Reach::Ever => None,
-            Reach::Last(length) => now.checked_sub_signed(length),
-        },
+        since: since(event, now),
         with_properties: !event.properties.is_empty(),
     };
-    let reads = |property: &str| event.properties.iter().any(|field| field.name == property);
-    let each = |row: EventRow| {
-        let slot = position(row.ordinal).1;
-        let packed = row.properties.unwrap_or_default();
-        let properties = packed::properties(&packed)
-            .filter(|read| read.as_ref().map_or(true, |(property, _)| reads(property)))
-            .collect::<Result<Vec<_>, _>>()?;
-        builder.event(slot, name, row.event_time.timestamp_micros(), &properties);
-        Ok(())
-    };
-    match extent.slots {
-        None => {
-            let ordinals = extent.block.ordinals(extent.contact_count);
-            store::blocks::each_event(conn, workspace, ordinals, wanted, each).await
-        }
-        Some(slots) => {
-            let ordinals = extent.picked(slots);
-            store::blocks::each_event_of(conn, workspace, &ordinals, wanted, each).await
-        }
+    let ordinals = extent.block.ordinals(extent.contact_count);
+    let each = |row: EventRow| add_event(builder, (name, event), row);
+    store::blocks::each_event(conn, &extent.block.workspace, ordinals, wanted, each).await
+}
+
+/// Reads the events of all names of some contacts, by one query.
+async fn load_events_of(
+    conn: &mut PgConnection,
+    extent: Extent<'_>,
+    (slots, mentions, now): (&[u16], &Mentions, DateTime<Utc>),
+    builder: &mut BlockBuilder,
+) -> Result<(), Error> {
+    let wanted: Vec<EventsWanted<'_>> = mentions
+        .events
+        .iter()
+        .filter(|(name, _)| *name != DEALS)
+        .map(|(name, event)| EventsWanted {
+            name,
+            since: since(event, now),
+            with_properties: !event.properties.is_empty(),
+        })
+        .collect();
+    if wanted.is_empty() {
+        return Ok(());
     }
+    let ordinals = extent.picked(slots);
+    let each = |name: &str, row: EventRow| match mentions.events.get(name) {
+        Some(event) => add_event(builder, (name, event), row),
+        None => Ok(()),
+    };
+    store::blocks::each_event_of(conn, &extent.block.workspace, &ordinals, &wanted, each).await
+}
+
+/// From when on events are read.
+fn since(event: &EventMention, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    match event.reach {
+        Reach::Ever => None,
+        Reach::Last(length) => now.checked_sub_signed(length),
+    }
+}
+
+fn add_event(
+    builder: &mut BlockBuilder,
+    (name, event): (&str, &EventMention),
+    row: EventRow,
+) -> Result<(), Error> {
+    let slot = position(row.ordinal).1;
+    let reads = |property: &str| event.properties.iter().any(|field| field.name == property);
+    let packed = row.properties.unwrap_or_default();
+    let properties = packed::properties(&packed)
+        .filter(|read| read.as_ref().map_or(true, |(property, _)| reads(property)))
+        .collect::<Result<Vec<_>, _>>()?;
+    builder.event(slot, name, row.event_time.timestamp_micros(), &properties);
+    Ok(())
 }

@@ -34,6 +34,15 @@ pub struct Config {
     /// How often background work looks whether there is something to do of which it was not told.
     #[arg(long, env = "CURSUS_POLL_INTERVAL", default_value = "1s", value_parser = config::duration)]
     pub poll_interval: Duration,
+
+    /// Memory for the columns of blocks that stay between evaluations, in MiB. A million contacts with 20 events each
+    /// take about 500; blocks for which there is no room are read from the database each time.
+    #[arg(long, env = "CURSUS_RESIDENT_MIB", default_value_t = 2_048)]
+    pub resident_mib: usize,
+
+    /// How long the history of who entered and left segments is kept, by whole months.
+    #[arg(long, env = "CURSUS_TRANSITIONS_KEPT", default_value = "90d", value_parser = config::duration)]
+    pub transitions_kept: Duration,
 }
 
 /// Where Redis is and how to log in; neither is shown by `Debug`.

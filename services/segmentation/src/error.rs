@@ -62,6 +62,16 @@ impl Error {
         Self::Invalid { field: field.into(), message: message.into() }
     }
 
+    /// Whether another transaction was in the way, so that doing it again is enough.
+    pub(crate) fn is_contended(&self) -> bool {
+        let source = match self {
+            Self::Database(source) | Self::Feed(cursus_feed::Error::Database(source)) => source,
+            _ => return false,
+        };
+        let code = source.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        code.is_some_and(|code| CONTENDED.contains(&&*code))
+    }
+
     /// A name that is malformed.
     pub(crate) fn name(field: &str) -> impl Fn(ParseError) -> Self {
         move |error| Self::invalid(field, error.to_string())
@@ -235,9 +245,7 @@ fn database(error: &sqlx::Error) -> Status {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => UNREACHABLE,
         sqlx::Error::Database(source) => match source.code().as_deref() {
-            // What is written is checked before, so that a key that is missing or there already was taken away or written
-            // by another in between.
-            Some("40001" | "40P01" | "55P03" | "23503" | "23505") => {
+            Some(code) if CONTENDED.contains(&code) => {
                 (Code::Aborted, "CONTENDED", "too many others write the same; try again")
             }
             Some(code) if code.starts_with("08") || code.starts_with("57P") || code == "53300" => {
@@ -251,6 +259,10 @@ fn database(error: &sqlx::Error) -> Status {
     Fault::new(code, reason).status(DOMAIN, message)
 }
 
+/// Could not serialize, deadlock, lock not available.
+/// The last two: what is written is checked before, so that a key that is missing or there already was taken away or
+/// written by another in between.
+const CONTENDED: [&str; 5] = ["40001", "40P01", "55P03", "23503", "23505"];
 const UNREACHABLE: (Code, &str, &str) =
     (Code::Unavailable, "DATABASE_UNAVAILABLE", "the database does not answer; try again");
 

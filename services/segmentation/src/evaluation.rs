@@ -1,32 +1,40 @@
-//! Evaluating a block: one transaction takes what changed, reads what the segments ask about, and writes who is in them.
+//! Evaluating blocks: one transaction takes what changed in some of a partition's blocks and lets time pass in them,
+//! and writes who is in the segments and who entered and left.
+//!
+//! Blocks stay in memory between evaluations, so only contacts to whom something happened are read.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use cursus_ambient::Ambient;
-use cursus_audience::{Bitset, Mentions, Plan};
+use cursus_audience::Plan;
 use cursus_ids::{SegmentName, WorkspaceId};
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
+use tokio::time::Instant;
 
 use crate::attribute::Vocabulary;
-use crate::bitmaps::{Bitmaps, Named};
-use crate::block::{BlockName, Change, few};
-use crate::blocks::{self, Extent};
+use crate::bitmaps::{Bitmap, Bitmaps, Named};
+use crate::block::{BlockName, Change};
+use crate::blocks;
 use crate::error::Error;
 use crate::membership::{Place, Version};
 use crate::metrics;
+use crate::promotion;
 use crate::recent::Recent;
 use crate::references;
-use crate::segments;
+use crate::resident::{Resident, Source, Stored, Wanted, is_mass};
+use crate::residents::Tenancy;
 use crate::store;
-use crate::store::containers::{Outline, Write};
+use crate::store::containers::Write;
 use crate::store::segments::Revision;
+use crate::transition::{Cause, Crossing};
+use crate::transitions;
 
 /// How many compiled rules a replica remembers.
 const PLANS: usize = 5_000;
 
-/// Evaluates blocks, one at a time for each claim.
+/// Evaluates blocks, some of one partition at a time.
 #[derive(Clone, Debug)]
 pub(crate) struct Evaluator {
     ambient: Ambient,
@@ -35,32 +43,19 @@ pub(crate) struct Evaluator {
     plans: Arc<Recent<(WorkspaceId, Revision), Arc<Plan>>>,
 }
 
-/// A revision to be followed in a block, with what is known of it there.
-struct Followed {
-    revision: Revision,
-    plan: Arc<Plan>,
-    /// Where it was evaluated before: when it changes next.
-    outline: Option<Outline>,
-}
-
-/// Whom a revision must be asked about again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Need {
-    Nobody,
-    Some(BTreeSet<u16>),
-    Everybody,
-}
+/// What is to be evaluated together: blocks and what happened to them, which may be nothing but time.
+pub(crate) type Batch = BTreeMap<BlockName, Vec<Change>>;
 
 /// What an evaluation found.
 #[derive(Default)]
 struct Findings {
+    /// The blocks, to be kept once this is committed.
+    residents: Vec<(BlockName, Box<Resident>)>,
     writes: Vec<Write>,
-    /// Members that stayed the same, and when they change next.
-    unchanged: Vec<(Revision, Option<DateTime<Utc>>)>,
-    /// When the block changes next.
-    next_change: Option<DateTime<Utc>>,
-    /// Whether a revision was evaluated here for the first time.
-    first: bool,
+    crossings: Vec<(BlockName, Crossing)>,
+    /// Blocks whose rules changed, and the revisions whose containers stay.
+    kept: Vec<(BlockName, Vec<Revision>)>,
+    next_changes: Vec<(BlockName, Option<DateTime<Utc>>)>,
 }
 
 impl Evaluator {
@@ -68,61 +63,44 @@ impl Evaluator {
         Self { ambient, bitmaps, plans: Arc::new(Recent::new(PLANS)) }
     }
 
-    /// Brings every segment up to date in a block.
+    /// Brings every segment up to date in some blocks, and says when each block is due next. As many contacts as the
+    /// budget allows enter or leave by time alone; for the others their blocks are due still.
     pub(crate) async fn evaluate(
         &self,
-        conn: &mut PgConnection,
-        block: &BlockName,
-    ) -> Result<(), Error> {
-        // Everything is read as of one moment. What is committed later leaves its own mark.
-        let mut tx = conn.begin_with("begin isolation level repeatable read").await?;
+        tx: sqlx::Transaction<'_, sqlx::Postgres>,
+        tenancy: &Tenancy,
+        (partition, batch): (i16, Batch),
+        mut budget: usize,
+    ) -> Result<Evaluated, Error> {
+        let mut tx = tx;
+        let begun = Instant::now();
         let now = self.ambient.now();
-        let changes = store::blocks::changes(&mut tx, block).await?;
-        let vocabulary = store::attributes::all(&mut tx, &block.workspace).await?;
-        let outlines = store::containers::outlines(&mut tx, block).await?;
-        let (followed, stale) = self.followed(&mut tx, block, &vocabulary, outlines).await?;
-        let findings = find(&mut tx, (block, &vocabulary), &followed, &changes, now).await?;
-        // Nothing is written before everything is found: whoever watches a feed waits for transactions that write.
-        store::blocks::delete_changes(&mut tx, block).await?;
-        if !stale.is_empty() {
-            store::containers::delete(&mut tx, block, &stale).await?;
+        let mut findings = Findings::default();
+        for (block, changes) in &batch {
+            let resident = tenancy.take(block).filter(|_| !is_mass(changes));
+            metrics::evaluated(resident.is_none());
+            let found = self.find(&mut tx, (block, changes), resident, (now, &mut budget)).await?;
+            findings.add(block, found, now);
         }
-        let mut versions = Vec::new();
-        if !findings.writes.is_empty() {
-            versions = store::containers::write(&mut tx, block, &findings.writes).await?;
-        }
-        if !findings.unchanged.is_empty() {
-            store::containers::set_next_changes(&mut tx, block, &findings.unchanged).await?;
-        }
-        store::blocks::set_next_change(&mut tx, block, findings.next_change).await?;
+        let ids: Vec<i64> = batch.values().flatten().map(|change| change.id).collect();
+        let record_time = self.ambient.now();
+        let versions = findings.write(&mut tx, (partition, &ids), record_time).await?;
         tx.commit().await?;
-        self.copy(block, findings.writes, versions).await;
-        if findings.first {
-            self.promote(conn, &block.workspace).await?;
+        let committed = self.ambient.now();
+        let is_first = findings.writes.iter().any(|write| write.stored.is_none());
+        let next = findings.next();
+        let Findings { residents, writes, crossings, .. } = findings;
+        self.copy(writes, &versions).await;
+        for (block, resident) in residents {
+            tenancy.put(block, resident);
         }
-        Ok(())
+        metrics::transitions(crossings.iter().map(|(_, crossing)| crossing), committed);
+        let ages = batch.values().flatten().filter(|change| change.cause != Cause::RuleChanged);
+        metrics::changes_visible(ages.map(|change| change.age), begun.elapsed());
+        Ok(Evaluated { next, is_first })
     }
 
-    /// Has every revision read that is computed in every block. Called after each that was computed in one: of those
-    /// who finish the last blocks together, the later sees what the other committed.
-    pub(crate) async fn promote(
-        &self,
-        conn: &mut PgConnection,
-        workspace: &WorkspaceId,
-    ) -> Result<(), Error> {
-        let mut tx = conn.begin().await?;
-        let now = self.ambient.now();
-        if store::segments::promote(&mut tx, workspace, now).await?.is_empty() {
-            return Ok(());
-        }
-        // The revisions that were read until now can go.
-        let contact_count = store::contact_count(&mut tx, workspace).await?;
-        segments::revise(&mut tx, workspace, contact_count).await?;
-        store::containers::notify(&mut tx, workspace).await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// Does what a crash between an evaluation and its [`promote`](Self::promote) left undone.
+    /// Does what a crash between an evaluation and the promotion after it left undone.
     pub(crate) async fn promote_all(&self, conn: &mut PgConnection) -> Result<(), Error> {
         for workspace in store::segments::computing(conn).await? {
             self.promote(conn, &workspace).await?;
@@ -130,21 +108,72 @@ impl Evaluator {
         Ok(())
     }
 
-    /// What is to be followed in a block, and the containers that nobody follows any more.
-    async fn followed(
+    /// Has what is computed read. Of those who finish the last blocks together, the later sees what the other committed.
+    pub(crate) async fn promote(
+        &self,
+        conn: &mut PgConnection,
+        workspace: &WorkspaceId,
+    ) -> Result<(), Error> {
+        promotion::promote_computed(conn, workspace, self.ambient.now()).await
+    }
+
+    /// Asks everybody who is due, and those to whom something happened.
+    async fn find(
+        &self,
+        tx: &mut PgConnection,
+        (block, changes): (&BlockName, &[Change]),
+        resident: Option<Box<Resident>>,
+        (now, budget): (DateTime<Utc>, &mut usize),
+    ) -> Result<(Box<Resident>, bool), Error> {
+        let micros = now.timestamp_micros();
+        let happened = changes.iter().any(|change| change.cause != Cause::RuleChanged);
+        let is_other = changes.iter().any(|change| change.cause == Cause::RuleChanged);
+        let contact_count = if happened || is_other || resident.is_none() {
+            store::contact_count(tx, &block.workspace).await?
+        } else {
+            0
+        };
+        let source = Source { block, contact_count, now };
+        let Some(mut resident) = resident else {
+            let (vocabulary, wanted) = self.wanted(tx, block).await?;
+            let next = store::blocks::next_change(tx, block).await?;
+            let mut resident =
+                Resident::load(tx, source, (vocabulary, wanted), (changes, next)).await?;
+            resident.pass(changes, micros, budget, true);
+            resident.reconsider(changes, micros);
+            return Ok((Box::new(resident), true));
+        };
+        let mut new = Vec::new();
+        if is_other {
+            let (vocabulary, wanted) = self.wanted(tx, block).await?;
+            resident.vocabulary = vocabulary;
+            new = resident.refollow(wanted);
+        }
+        resident.pass(changes, micros, budget, false);
+        if happened {
+            resident.patch(tx, source, changes).await?;
+            resident.reconsider(changes, micros);
+        }
+        if is_other {
+            resident.take_up(tx, source, new, changes).await?;
+        }
+        Ok((resident, is_other))
+    }
+
+    /// What is to be followed in a block, with what is stored of it.
+    async fn wanted(
         &self,
         tx: &mut PgConnection,
         block: &BlockName,
-        vocabulary: &Vocabulary,
-        outlines: Vec<Outline>,
-    ) -> Result<(Vec<Followed>, Vec<Revision>), Error> {
-        let mut outlines: HashMap<Revision, Outline> =
-            outlines.into_iter().map(|outline| (outline.revision.clone(), outline)).collect();
-        let mut followed = Vec::new();
-        for revision in store::segments::followed(tx, &block.workspace).await? {
-            let outline = outlines.remove(&revision);
-            match self.plan(tx, &block.workspace, vocabulary, &revision).await {
-                Ok(plan) => followed.push(Followed { revision, plan, outline }),
+    ) -> Result<(Arc<Vocabulary>, Vec<(Wanted, Option<Stored>)>), Error> {
+        let vocabulary = store::attributes::all(tx, &block.workspace).await?;
+        let mut stored: HashMap<Revision, Stored> =
+            store::containers::members(tx, block).await?.into_iter().collect();
+        let mut wanted = Vec::new();
+        for (revision, served) in store::segments::followed(tx, &block.workspace).await? {
+            let stored = stored.remove(&revision);
+            match self.plan(tx, &block.workspace, &vocabulary, &revision).await {
+                Ok(plan) => wanted.push(((revision, served, plan), stored)),
                 // It was checked when it was written; the other segments must not suffer.
                 Err(Error::Rule(error)) => tracing::error!(
                     workspace.id = %block.workspace,
@@ -155,7 +184,7 @@ impl Evaluator {
                 Err(error) => return Err(error),
             }
         }
-        Ok((followed, outlines.into_keys().collect()))
+        Ok((Arc::new(vocabulary), wanted))
     }
 
     async fn plan(
@@ -175,223 +204,115 @@ impl Evaluator {
     }
 
     /// Copies what was committed to where it is read from.
-    async fn copy(
-        &self,
-        block: &BlockName,
-        writes: Vec<Write>,
-        versions: Vec<(Revision, Version)>,
-    ) {
-        let mut versions: HashMap<Revision, Version> = versions.into_iter().collect();
-        let named = writes.into_iter().filter_map(|write| {
-            let version = versions.remove(&write.revision)?;
+    async fn copy(&self, writes: Vec<Write>, versions: &[Version]) {
+        let copies = writes.into_iter().zip(versions).map(|(write, version)| {
             let Revision { segment, number: revision } = write.revision;
-            let segment = SegmentName::new(block.workspace.clone(), segment);
+            let segment = SegmentName::new(write.block.workspace, segment);
             let place = Place { segment, revision };
-            Some((Named::new(&place, block.index, version), write.members))
+            let named = |version| Named::new(&place, write.block.index, version);
+            Bitmap {
+                name: named(*version),
+                members: write.members,
+                instead: write.stored.map(named),
+            }
         });
-        self.bitmaps.fill(named.collect()).await;
+        self.bitmaps.fill(copies.collect()).await;
     }
 }
 
-/// Asks every plan that needs it about the contacts that need it.
-async fn find(
-    tx: &mut PgConnection,
-    (block, vocabulary): (&BlockName, &Vocabulary),
-    followed: &[Followed],
-    changes: &[Change],
-    now: DateTime<Utc>,
-) -> Result<Findings, Error> {
-    let mut findings = Findings::default();
-    let mut asked = Vec::new();
-    let mut mentions = Mentions::default();
-    let mut picked = BTreeSet::new();
-    let mut whole = false;
-    for follow in followed {
-        match need(follow, changes, now) {
-            Need::Nobody => {
-                let next = follow.outline.as_ref().and_then(|outline| outline.next_change_time);
-                findings.next_change = earlier(findings.next_change, next);
-                continue;
-            }
-            Need::Some(slots) => picked.extend(slots),
-            Need::Everybody => whole = true,
-        }
-        mentions.merge(follow.plan.mentions());
-        asked.push(follow);
-    }
-    if asked.is_empty() {
-        return Ok(findings);
-    }
-    let picked = if whole { None } else { few(picked.into_iter().collect()) };
-    metrics::evaluated(picked.is_none());
-    let contact_count = store::contact_count(tx, &block.workspace).await?;
-    let extent = Extent { block, contact_count, slots: picked.as_deref() };
-    let columns = blocks::load(tx, extent, vocabulary, mentions, now).await?;
-    let known: Vec<Revision> = asked
-        .iter()
-        .filter(|follow| follow.outline.is_some())
-        .map(|follow| follow.revision.clone())
-        .collect();
-    let mut before: HashMap<Revision, Bitset> =
-        store::containers::members(tx, block, &known).await?.into_iter().collect();
-    for follow in asked {
-        let found = follow.plan.evaluate(&columns, now.timestamp_micros());
-        let next = found.next_change.and_then(DateTime::from_timestamp_micros);
-        let before = before.remove(&follow.revision);
-        findings.add(follow, before, (found.bits, next), picked.as_deref());
-    }
-    Ok(findings)
+/// What became of a batch: when each of its blocks is due next, and whether a revision was computed for the first time.
+#[derive(Debug)]
+pub(crate) struct Evaluated {
+    pub(crate) next: Vec<(BlockName, Option<DateTime<Utc>>)>,
+    pub(crate) is_first: bool,
 }
 
 impl Findings {
-    /// Takes in what a plan says. When only some contacts were asked about, the others stay what they were.
+    /// Takes in a block as it is now.
     fn add(
         &mut self,
-        follow: &Followed,
-        before: Option<Bitset>,
-        (mut members, mut next): (Bitset, Option<DateTime<Utc>>),
-        picked: Option<&[u16]>,
+        block: &BlockName,
+        (mut resident, is_other): (Box<Resident>, bool),
+        now: DateTime<Utc>,
     ) {
-        if let (Some(slots), Some(before)) = (picked, &before) {
-            let mut others = before.clone();
-            others -= &slots.iter().copied().collect();
-            members |= &others;
-            let known = follow.outline.as_ref().and_then(|outline| outline.next_change_time);
-            next = earlier(next, known);
+        for following in &mut resident.followed {
+            let (is_changed, crossings) = following.take();
+            self.crossings.extend(crossings.into_iter().map(|it| (block.clone(), it)));
+            if is_changed {
+                self.writes.push(Write {
+                    block: block.clone(),
+                    revision: following.revision.clone(),
+                    members: following.members.clone(),
+                    served: following.served,
+                    stored: following.stored,
+                });
+            }
         }
-        self.next_change = earlier(self.next_change, next);
-        self.first |= before.is_none();
-        let revision = follow.revision.clone();
-        if before.is_some_and(|before| before == members) {
-            self.unchanged.push((revision, next));
-        } else {
-            self.writes.push(Write { revision, members, next_change_time: next });
+        if is_other {
+            let revisions = resident.followed.iter().map(|following| following.revision.clone());
+            self.kept.push((block.clone(), revisions.collect()));
+        }
+        if let Some(next) = resident.next_to_store(now.timestamp_micros()) {
+            resident.stored_next = next;
+            self.next_changes.push((block.clone(), next));
+        }
+        self.residents.push((block.clone(), resident));
+    }
+
+    /// Writes it. Nothing was written before everything was found: whoever watches a feed waits for transactions that
+    /// write.
+    async fn write(
+        &mut self,
+        tx: &mut PgConnection,
+        (partition, changes): (i16, &[i64]),
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Version>, Error> {
+        let fresh = self.writes.iter().filter(|write| write.stored.is_none());
+        let fresh: Vec<SegmentName> = fresh
+            .map(|write| {
+                SegmentName::new(write.block.workspace.clone(), write.revision.segment.clone())
+            })
+            .collect();
+        if !fresh.is_empty() {
+            store::segments::hold(tx, &fresh).await?;
+        }
+        for (block, revisions) in &self.kept {
+            store::containers::delete_others(tx, block, revisions).await?;
+        }
+        let mut versions = Vec::new();
+        if !self.writes.is_empty() {
+            // In one order, so that evaluations and promotions never wait for each other in a circle.
+            self.writes.sort_by(|one, other| one.revision.cmp(&other.revision));
+            versions = store::containers::write(tx, &self.writes).await?;
+            self.remember(&versions);
+        }
+        transitions::record(tx, &self.crossings, now).await?;
+        if !changes.is_empty() {
+            store::blocks::delete_changes(tx, partition, changes).await?;
+        }
+        if !self.next_changes.is_empty() {
+            store::blocks::set_next_changes(tx, &self.next_changes).await?;
+        }
+        Ok(versions)
+    }
+
+    /// The blocks know what is stored of them, should this be committed.
+    fn remember(&mut self, versions: &[Version]) {
+        let written = self.writes.iter().map(|write| (&write.block, &write.revision));
+        let written: HashMap<_, _> = written.zip(versions).collect();
+        for (block, resident) in &mut self.residents {
+            for following in &mut resident.followed {
+                if let Some(version) = written.get(&(&*block, &following.revision)) {
+                    following.stored = Some(**version);
+                }
+            }
         }
     }
-}
 
-/// Whom a revision must be asked about: everybody where it was never evaluated or time may have changed somebody,
-/// and otherwise those of whom something changed that it mentions.
-fn need(follow: &Followed, changes: &[Change], now: DateTime<Utc>) -> Need {
-    let Some(outline) = &follow.outline else { return Need::Everybody };
-    if outline.next_change_time.is_some_and(|next| next <= now) {
-        return Need::Everybody;
-    }
-    let mut need = BTreeSet::new();
-    for change in changes.iter().filter(|change| concerns(change, follow.plan.mentions())) {
-        match &change.slots {
-            None => return Need::Everybody,
-            Some(slots) => need.extend(slots),
-        }
-    }
-    if need.is_empty() { Need::Nobody } else { Need::Some(need) }
-}
-
-fn concerns(change: &Change, mentions: &Mentions) -> bool {
-    let Some(names) = &change.names else { return true };
-    names.iter().any(|name| {
-        mentions.events.contains_key(name)
-            || mentions.attributes.iter().any(|field| field.name == *name)
-    })
-}
-
-fn earlier(left: Option<DateTime<Utc>>, right: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
-    match (left, right) {
-        (Some(left), Some(right)) => Some(left.min(right)),
-        (one, other) => one.or(other),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use cursus_audience::{Kind, Operator, Rule};
-
-    use super::*;
-
-    fn followed(next_change: Option<i64>) -> Followed {
-        let vocabulary = Vocabulary::new([("plan".to_owned(), 1, Kind::Text)]);
-        let compare = Rule::Age {
-            attribute: "create_time".to_owned(),
-            operator: Operator::Less,
-            offset: chrono::TimeDelta::zero(),
+    fn next(&self) -> Vec<(BlockName, Option<DateTime<Utc>>)> {
+        let next = |(block, resident): &(BlockName, Box<Resident>)| {
+            (block.clone(), resident.next().map(crate::following::moment))
         };
-        let rule = Rule::All(vec![Rule::Has { attribute: "plan".to_owned() }, compare]);
-        let plan = Arc::new(blocks::compile(&rule, &vocabulary).unwrap());
-        let revision = Revision { segment: "vip".parse().unwrap(), number: 1 };
-        let next_change_time = next_change.map(at);
-        let outline = Some(Outline { revision: revision.clone(), next_change_time });
-        Followed { revision, plan, outline }
-    }
-
-    fn at(seconds: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp(seconds, 0).unwrap()
-    }
-
-    fn change(slots: Option<&[u16]>, names: Option<&[&str]>) -> Change {
-        Change {
-            slots: slots.map(<[u16]>::to_vec),
-            names: names.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
-        }
-    }
-
-    #[test]
-    fn only_those_are_asked_about_of_whom_something_changed_that_is_mentioned() {
-        let check = |changes: &[Change], expected| {
-            assert_eq!(need(&followed(None), changes, at(0)), expected, "{changes:?}");
-        };
-        let some = |slots: &[u16]| Need::Some(slots.iter().copied().collect());
-        check(&[], Need::Nobody);
-        check(&[change(Some(&[3]), Some(&["email", "login"]))], Need::Nobody);
-        check(&[change(None, Some(&["email"]))], Need::Nobody);
-        check(&[change(Some(&[]), Some(&[]))], Need::Nobody);
-        check(&[change(Some(&[3]), Some(&["email", "plan"]))], some(&[3]));
-        check(
-            &[change(Some(&[3, 9]), None), change(Some(&[1]), Some(&["plan"]))],
-            some(&[1, 3, 9]),
-        );
-        check(&[change(None, Some(&["plan"]))], Need::Everybody);
-    }
-
-    #[test]
-    fn everybody_is_asked_about_when_time_may_have_changed_somebody() {
-        assert_eq!(need(&followed(Some(10)), &[], at(9)), Need::Nobody);
-        assert_eq!(need(&followed(Some(10)), &[], at(10)), Need::Everybody);
-    }
-
-    #[test]
-    fn everybody_is_asked_about_the_first_time() {
-        let follow = Followed { outline: None, ..followed(None) };
-        assert_eq!(need(&follow, &[], at(0)), Need::Everybody);
-    }
-
-    fn bits(slots: &[u16]) -> Bitset {
-        slots.iter().copied().collect()
-    }
-
-    #[test]
-    fn who_was_not_asked_about_stays_and_the_earliest_moment_counts() {
-        let mut findings = Findings::default();
-        let before = Some(bits(&[1, 2, 3]));
-        findings.add(&followed(Some(50)), before, (bits(&[2]), Some(at(70))), Some(&[1, 2]));
-        assert_eq!(findings.writes[0].members, bits(&[2, 3]));
-        assert_eq!(findings.next_change, Some(at(50)));
-        assert!(!findings.first);
-    }
-
-    #[test]
-    fn what_stays_the_same_is_not_written_again() {
-        let mut findings = Findings::default();
-        let before = Some(bits(&[1, 2]));
-        findings.add(&followed(Some(50)), before, (bits(&[1, 2]), Some(at(70))), None);
-        assert!(findings.writes.is_empty());
-        assert_eq!(findings.unchanged[0].1, Some(at(70)));
-    }
-
-    #[test]
-    fn nobody_found_the_first_time_is_written_all_the_same() {
-        let mut findings = Findings::default();
-        findings.add(&followed(None), None, (bits(&[]), None), None);
-        assert_eq!(findings.writes.len(), 1);
-        assert!(findings.first);
+        self.residents.iter().map(next).collect()
     }
 }

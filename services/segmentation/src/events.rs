@@ -15,6 +15,7 @@ use crate::event::{Draft, Source};
 use crate::grpc::convert;
 use crate::refusal::{Reason, Refusal};
 use crate::store;
+use crate::transition::Cause;
 
 /// What was recorded from outside.
 pub(crate) const FEED: Topic = Topic::new("events");
@@ -131,7 +132,8 @@ async fn tell(
     let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
     let of = fresh.iter().filter_map(|draft| ordinals.get(draft.contact.as_ref()).copied());
     let blocks = block::changed(workspace, of);
-    store::blocks::insert_changes(tx, workspace, &blocks, Some(&names)).await?;
+    store::blocks::insert_caused_changes(tx, workspace, &blocks, Some(&names), Cause::Event)
+        .await?;
     if source == Source::Caller {
         let entry = |draft: &&Draft| Entry {
             workspace_id: workspace.to_string(),

@@ -6,6 +6,7 @@ pub(crate) mod insight;
 mod request;
 pub(crate) mod rule;
 mod stream;
+pub(crate) mod transition;
 
 use cursus_api::segmentation as proto;
 use cursus_api::segmentation::segmentation_service_server::SegmentationService;
@@ -32,6 +33,7 @@ use crate::page::Page;
 use crate::segment::{self, DisplayName};
 use crate::segments::Segments;
 use crate::snapshots::Snapshots;
+use crate::transitions::Transitions;
 
 /// The most contacts a preview shows.
 const LARGEST_SAMPLE: i32 = 100;
@@ -45,6 +47,7 @@ pub(crate) struct Grpc {
     pub(crate) segments: Segments,
     pub(crate) members: Members,
     pub(crate) snapshots: Snapshots,
+    pub(crate) transitions: Transitions,
     pub(crate) feed: Feed,
     /// Ends streams that have no end of their own.
     pub(crate) shutdown: CancellationToken,
@@ -326,6 +329,37 @@ impl SegmentationService for Grpc {
                 .collect(),
         };
         Ok(Response::new(Box::pin(runs.map_ok(told).map_err(Status::from))))
+    }
+
+    async fn check_segments(
+        &self,
+        request: Request<proto::CheckSegmentsRequest>,
+    ) -> Answer<proto::CheckSegmentsResponse> {
+        self.segments_checked(request).await
+    }
+
+    async fn list_contact_segments(
+        &self,
+        request: Request<proto::ListContactSegmentsRequest>,
+    ) -> Answer<proto::ListContactSegmentsResponse> {
+        self.contact_segments(request).await
+    }
+
+    async fn list_transitions(
+        &self,
+        request: Request<proto::ListTransitionsRequest>,
+    ) -> Answer<proto::ListTransitionsResponse> {
+        self.transitions_listed(request).await
+    }
+
+    type WatchTransitionsStream =
+        BoxStream<'static, Result<proto::WatchTransitionsResponse, Status>>;
+
+    async fn watch_transitions(
+        &self,
+        request: Request<proto::WatchTransitionsRequest>,
+    ) -> Answer<Self::WatchTransitionsStream> {
+        self.transitions_watched(request)
     }
 
     async fn create_snapshot(

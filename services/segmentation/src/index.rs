@@ -1,7 +1,7 @@
 //! Which containers are read for which segment, kept in memory and following Postgres, so that what is read from Redis
 //! is what Postgres says. When Postgres has not been heard of for a while, nothing is known any more.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::bells::Bells;
+use crate::bells::{Bells, NewVersion, News};
 use crate::error::Error;
 use crate::membership::Served;
 use crate::store;
@@ -75,7 +75,7 @@ impl Index {
             let outcome = tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = due.tick() => self.refresh_all().await,
-                workspaces = bells.workspaces() => self.refresh_some(&workspaces).await,
+                workspaces = bells.workspaces() => self.refresh_some(workspaces).await,
             };
             if let Err(error) = outcome {
                 tracing::warn!(
@@ -109,9 +109,17 @@ impl Index {
         Ok(())
     }
 
-    async fn refresh_some(&self, workspaces: &BTreeSet<String>) -> Result<(), Error> {
-        for (workspace, segments) in self.held(|name| workspaces.contains(name.workspace.as_ref()))
-        {
+    async fn refresh_some(&self, workspaces: BTreeMap<String, News>) -> Result<(), Error> {
+        let to_read =
+            |name: &SegmentName| workspaces.get(name.workspace.as_ref()) == Some(&News::Something);
+        let held = self.held(to_read);
+        for (workspace, news) in &workspaces {
+            if let (News::Versions(versions), Ok(workspace)) = (news, workspace.parse()) {
+                let mut known = self.lock();
+                versions.iter().for_each(|version| known.hear(&workspace, version));
+            }
+        }
+        for (workspace, segments) in held {
             self.refresh(&workspace, segments).await?;
         }
         Ok(())
@@ -158,6 +166,15 @@ impl Index {
 }
 
 impl Known {
+    /// Takes in that a block has another version. What else there is to know of a segment is read.
+    fn hear(&mut self, workspace: &WorkspaceId, news: &NewVersion) {
+        let segment = SegmentName::new(workspace.clone(), news.segment.clone());
+        let Some(entry) = self.segments.get_mut(&segment) else { return };
+        if entry.served.revision == news.revision {
+            Arc::make_mut(&mut entry.served).hear(news.block, news.version);
+        }
+    }
+
     /// Of two that were read at the same time, the one read later stays.
     fn learn(&mut self, segment: SegmentName, served: Served) {
         let now = Instant::now();

@@ -16,6 +16,7 @@ mod bells;
 mod bitmaps;
 mod block;
 mod blocks;
+mod causes;
 mod config;
 mod contact;
 mod contacts;
@@ -26,6 +27,7 @@ mod error;
 mod evaluation;
 mod event;
 mod events;
+mod following;
 mod grpc;
 mod imports;
 mod index;
@@ -36,14 +38,19 @@ mod metrics;
 mod packed;
 mod page;
 mod peers;
+mod promotion;
 mod recent;
 mod references;
 mod refusal;
+mod resident;
+mod residents;
 mod segment;
 mod segments;
 mod snapshot;
 mod snapshots;
 mod store;
+mod transition;
+mod transitions;
 mod value;
 mod worker;
 
@@ -106,8 +113,7 @@ impl Segmentation {
             Some(url) => Some(Delivery::new(&config.peers.peer(url)?)),
             None => None,
         };
-        let housekeeping = Housekeeping { pool: pool.clone(), ambient: ambient.clone() };
-        housekeeping.once().await?;
+        housekeeping(&pool, &ambient, &config).once().await?;
         Ok(Self { server, pool, config, ambient, bitmaps, delivery })
     }
 
@@ -140,6 +146,7 @@ impl Segmentation {
                 bitmaps: self.bitmaps.clone(),
             },
             snapshots: snapshots::Snapshots::new(self.pool.clone(), self.ambient.clone()),
+            transitions: transitions::Transitions { pool: self.pool.clone(), feed: feed.clone() },
             contacts,
             events,
             feed,
@@ -170,10 +177,11 @@ impl Segmentation {
         let following =
             index.clone().follow(bells.clone(), self.config.poll_interval, shutdown.clone());
         spawn("index", Box::pin(following));
-        let housekeeping = Housekeeping { pool: self.pool.clone(), ambient: self.ambient.clone() };
+        let housekeeping = housekeeping(&self.pool, &self.ambient, &self.config);
         spawn("housekeeping", Box::pin(housekeeping.run(shutdown.clone())));
         let worker = Worker {
             evaluator: evaluation::Evaluator::new(self.ambient.clone(), self.bitmaps.clone()),
+            residents: residents::Residents::new(self.config.resident_mib.saturating_mul(1 << 20)),
             ambient: self.ambient.clone(),
             bells,
             poll_interval: self.config.poll_interval,
@@ -197,4 +205,9 @@ impl Segmentation {
             );
         }
     }
+}
+
+fn housekeeping(pool: &PgPool, ambient: &Ambient, config: &Config) -> Housekeeping {
+    let (pool, ambient) = (pool.clone(), ambient.clone());
+    Housekeeping { pool, ambient, transitions_kept: config.transitions_kept }
 }

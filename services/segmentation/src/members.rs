@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use cursus_audience::Bitset;
-use cursus_ids::{ContactId, ContactName, SegmentName};
-use futures::{Stream, stream};
+use cursus_ids::{ContactId, ContactName, SegmentId, SegmentName};
+use futures::{Stream, StreamExt, stream};
 use sqlx::PgPool;
 
-use crate::bitmaps::{Bitmaps, Named};
+use crate::bitmaps::{Bitmap, Bitmaps, Named};
 use crate::block::{BlockName, position};
 use crate::contacts::Contacts;
 use crate::error::{Error, What};
@@ -19,6 +19,8 @@ use crate::store;
 
 /// How many members are told at once.
 const RUN: usize = 1_000;
+/// How many segments are looked at together.
+const AT_ONCE: usize = 16;
 
 /// The members of segments.
 #[derive(Clone, Debug)]
@@ -54,6 +56,33 @@ impl Members {
             served = self.reread(segment).await?;
         }
         Err(Error::Uncertain)
+    }
+
+    /// Says in which of some segments a contact is, and by which revision of each.
+    pub(crate) async fn check_segments(
+        &self,
+        contact: &ContactName,
+        segments: &[SegmentId],
+    ) -> Result<Vec<(bool, i64)>, Error> {
+        self.check_each(contact, segments).await.into_iter().collect()
+    }
+
+    /// The same, where the segments that cannot be told about do not matter to the others.
+    pub(crate) async fn check_each(
+        &self,
+        contact: &ContactName,
+        segments: &[SegmentId],
+    ) -> Vec<Result<(bool, i64), Error>> {
+        let check = |segment: &SegmentId| {
+            let segment = SegmentName::new(contact.workspace.clone(), segment.clone());
+            async move {
+                let (members, revision) =
+                    self.check(&segment, std::slice::from_ref(contact)).await?;
+                Ok((members.first().is_some_and(|is_member| *is_member), revision))
+            }
+        };
+        // Copies of different segments may be on different nodes of a Redis cluster, so each is asked for by itself.
+        stream::iter(segments.iter().map(check)).buffered(AT_ONCE).collect().await
     }
 
     /// All members in the order in which they were first written, as of when this is called.
@@ -170,8 +199,10 @@ impl Members {
             return Ok(None);
         }
         metrics::read_from_postgres(read.len());
-        let copies = read.iter().map(|(block, version, members)| {
-            (Named::new(place, *block, *version), members.clone())
+        let copies = read.iter().map(|(block, version, members)| Bitmap {
+            name: Named::new(place, *block, *version),
+            members: members.clone(),
+            instead: None,
         });
         self.bitmaps.fill(copies.collect()).await;
         Ok(Some(read.into_iter().map(|(block, _, members)| (block, members)).collect()))

@@ -32,6 +32,14 @@ impl Served {
         Self { revision, versions: BTreeMap::new() }
     }
 
+    /// Takes in a version of a block, unless a later one is known.
+    pub(crate) fn hear(&mut self, block: i32, version: Version) {
+        let known = self.versions.entry(block).or_insert(version);
+        if known.number < version.number {
+            *known = version;
+        }
+    }
+
     /// Whether it was read from the database later than another, or at the same time.
     pub(crate) fn is_as_new_as(&self, other: &Self) -> bool {
         let newest = |served: &Self| {

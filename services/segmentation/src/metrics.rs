@@ -2,7 +2,19 @@
 
 use std::sync::LazyLock;
 
-use prometheus::{IntCounter, IntCounterVec, register_int_counter, register_int_counter_vec};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use prometheus::{
+    Histogram, IntCounter, IntCounterVec, IntGauge, register_histogram, register_int_counter,
+    register_int_counter_vec, register_int_gauge,
+};
+
+use crate::transition::{Cause, Crossing};
+
+/// From a millisecond to a minute.
+const LAGS: &[f64] =
+    &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0];
 
 static EVALUATIONS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let help = "Evaluations of blocks, by how much of the block was read.";
@@ -24,6 +36,60 @@ static OUTCOMES_LOST: LazyLock<IntCounter> = LazyLock::new(|| {
     register_int_counter!("cursus_segmentation_outcomes_of_nobody_total", help)
         .expect("the metric is registered once")
 });
+
+static DEADLINE_LAG: LazyLock<Histogram> = LazyLock::new(|| {
+    let help = "Seconds from the moment at which time alone moved a contact to the commit of that.";
+    register_histogram!("cursus_segmentation_deadline_lag_seconds", help, LAGS.to_vec())
+        .expect("the metric is registered once")
+});
+static CHANGE_LAG: LazyLock<Histogram> = LazyLock::new(|| {
+    let help = "Seconds from the writing of an event or an attribute to memberships in Redis.";
+    register_histogram!("cursus_segmentation_change_lag_seconds", help, LAGS.to_vec())
+        .expect("the metric is registered once")
+});
+static TRANSITIONS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Contacts who entered or left segments, by cause.";
+    register_int_counter_vec!("cursus_segmentation_transitions_total", help, &["cause"])
+        .expect("the metric is registered once")
+});
+static RESIDENT_BLOCKS: LazyLock<IntGauge> = LazyLock::new(|| {
+    register_int_gauge!("cursus_segmentation_resident_blocks", "Blocks kept in memory.")
+        .expect("the metric is registered once")
+});
+static RESIDENT_BYTES: LazyLock<IntGauge> = LazyLock::new(|| {
+    let help = "Bytes of the blocks kept in memory.";
+    register_int_gauge!("cursus_segmentation_resident_bytes", help)
+        .expect("the metric is registered once")
+});
+
+/// Contacts entered and left, which was committed at a moment.
+pub(crate) fn transitions<'a>(
+    crossings: impl IntoIterator<Item = &'a Crossing>,
+    committed: DateTime<Utc>,
+) {
+    for crossing in crossings {
+        let count = u64::try_from(crossing.len()).unwrap_or(0);
+        TRANSITIONS.with_label_values(&[crossing.cause.as_str()]).inc_by(count);
+        if crossing.cause == Cause::Time {
+            let lag = (committed - crossing.time).as_seconds_f64().max(0.0);
+            (0..count).for_each(|_| DEADLINE_LAG.observe(lag));
+        }
+    }
+}
+
+/// Changes, which were as old as this in microseconds some while ago, are visible now.
+pub(crate) fn changes_visible(ages: impl IntoIterator<Item = i64>, since: Duration) {
+    for age in ages {
+        let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
+        CHANGE_LAG.observe((age + since).as_secs_f64());
+    }
+}
+
+/// What is kept in memory.
+pub(crate) fn resident(blocks: usize, bytes: usize) {
+    RESIDENT_BLOCKS.set(i64::try_from(blocks).unwrap_or(i64::MAX));
+    RESIDENT_BYTES.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+}
 
 /// A block was evaluated: all of it, or only who changed.
 pub(crate) fn evaluated(whole: bool) {

@@ -77,7 +77,8 @@ impl<T> Page<T> {
     }
 }
 
-fn token(collection: &str, key: &str) -> String {
+/// The token of the page that begins after a key.
+pub(crate) fn token(collection: &str, key: &str) -> String {
     URL_SAFE_NO_PAD.encode(format!("{collection}\n{key}"))
 }
 
@@ -88,7 +89,7 @@ fn key(collection: &str, token: &str) -> Result<String, Error> {
     key.map(str::to_owned).ok_or_else(foreign)
 }
 
-fn foreign() -> Error {
+pub(crate) fn foreign() -> Error {
     Error::invalid("page_token", "not a token of this list; begin again without one")
 }
 

@@ -54,16 +54,18 @@ pub(crate) async fn in_force(
     store::segments::in_force(conn, workspace, &ids).await
 }
 
-/// Gives every segment that depends on a changed one its next revision. The workspace is locked.
+/// Gives every segment that depends on a changed one its next revision, and returns all that are new, the changed one
+/// first. The workspace is locked.
 pub(crate) async fn follow(
     conn: &mut PgConnection,
     workspace: &WorkspaceId,
-    changed: &Revision,
+    changed: Revision,
     now: DateTime<Utc>,
-) -> Result<(), Error> {
+) -> Result<Vec<Revision>, Error> {
     let mut next = BTreeMap::from([(changed.segment.clone(), changed.number)]);
     let mut open = vec![changed.segment.clone()];
     let mut dependents = Vec::new();
+    let mut new = vec![changed];
     while let Some(segment) = open.pop() {
         for dependent in store::segments::dependents(conn, workspace, &segment).await? {
             if next.contains_key(&dependent.segment) {
@@ -84,8 +86,9 @@ pub(crate) async fn follow(
         let name = (workspace, &revision);
         store::segments::insert_revision(conn, name, &rule, &references, now).await?;
         store::segments::advance(conn, workspace, &revision, now).await?;
+        new.push(revision);
     }
-    Ok(())
+    Ok(new)
 }
 
 /// The rules of revisions and of all that these mean, by segment; of each segment there is one revision only.

@@ -12,7 +12,9 @@ use crate::block::{self, BlockName};
 use crate::blocks::{self, Extent};
 use crate::contact::Contact;
 use crate::error::{Error, What};
+use crate::membership::Place;
 use crate::page::{self, Page};
+use crate::promotion;
 use crate::references;
 use crate::segment::{Change, DisplayName, Draft, Segment, Written};
 use crate::store;
@@ -62,8 +64,8 @@ impl Segments {
         let Some(number) = store::segments::insert(&mut tx, &draft, now).await? else {
             return Err(Error::Exists { what: What::Segment, name: draft.name.to_string() });
         };
-        revised(&mut tx, &draft.name, (number, &draft.rule), now).await?;
-        compute(&mut tx, &draft.name.workspace, contact_count, now).await?;
+        let revision = revise_rule(&mut tx, &draft.name, (number, &draft.rule), now).await?;
+        compute(&mut tx, &draft.name.workspace, &[revision], (contact_count, now)).await?;
         let answer = R::from(get(&mut tx, &draft.name).await?);
         first.finish(&mut tx, &answer).await?;
         tx.commit().await?;
@@ -92,16 +94,17 @@ impl Segments {
         }
         let display_name =
             change.display_name.map_or(before.display_name, DisplayName::into_string);
-        let mut revision = before.revision;
+        let mut revised = Vec::new();
         if let Some(written) = change.rule.filter(|written| written.rule != before.rule) {
             check(&mut tx, &change.name, &written).await?;
-            revision += 1;
-            let changed = revised(&mut tx, &change.name, (revision, &written), now).await?;
-            references::follow(&mut tx, workspace, &changed, now).await?;
+            let number = before.revision + 1;
+            let changed = revise_rule(&mut tx, &change.name, (number, &written), now).await?;
+            revised = references::follow(&mut tx, workspace, changed, now).await?;
         }
+        let revision = revised.first().map_or(before.revision, |first| first.number);
         store::segments::update(&mut tx, &change.name, &display_name, revision, now).await?;
-        if revision != before.revision {
-            compute(&mut tx, workspace, contact_count, now).await?;
+        if !revised.is_empty() {
+            compute(&mut tx, workspace, &revised, (contact_count, now)).await?;
         }
         let answer = R::from(get(&mut tx, &change.name).await?);
         first.finish(&mut tx, &answer).await?;
@@ -125,8 +128,14 @@ impl Segments {
             let by = SegmentName::new(name.workspace.clone(), by.segment.clone()).to_string();
             return Err(Error::InUse { segment: name.to_string(), by });
         }
-        if !store::segments::delete(&mut tx, name, self.ambient.now()).await? {
+        let Some((_, ready)) = store::segments::lock(&mut tx, name).await? else {
             return Err(Error::no_such(What::Segment, name));
+        };
+        let now = self.ambient.now();
+        store::segments::delete(&mut tx, name, now).await?;
+        if let Some(revision) = ready {
+            let place = Place { segment: name.clone(), revision };
+            promotion::retire(&mut tx, &place, now).await?;
         }
         revise(&mut tx, &name.workspace, contact_count).await?;
         store::containers::notify(&mut tx, &name.workspace).await?;
@@ -222,7 +231,7 @@ async fn check(tx: &mut PgConnection, name: &SegmentName, written: &Written) -> 
 }
 
 /// Keeps a revision of a rule with the revisions of the segments it refers to.
-async fn revised(
+async fn revise_rule(
     tx: &mut PgConnection,
     name: &SegmentName,
     (number, written): (i64, &Written),
@@ -235,16 +244,20 @@ async fn revised(
     Ok(revision)
 }
 
-/// Has a new revision computed. Without contacts it is ready already.
+/// Has new revisions computed. Without contacts they are ready already.
 async fn compute(
     tx: &mut PgConnection,
     workspace: &WorkspaceId,
-    contact_count: i32,
-    now: DateTime<Utc>,
+    revisions: &[Revision],
+    (contact_count, now): (i32, DateTime<Utc>),
 ) -> Result<(), Error> {
-    revise(tx, workspace, contact_count).await?;
-    store::segments::promote(tx, workspace, now).await?;
-    Ok(())
+    if contact_count == 0 {
+        for revision in revisions {
+            let name = SegmentName::new(workspace.clone(), revision.segment.clone());
+            store::segments::set_ready(tx, &name, revision.number, now).await?;
+        }
+    }
+    revise(tx, workspace, contact_count).await
 }
 
 /// Has every block looked at because the segments have changed, though no contact did. The workspace is locked, so no

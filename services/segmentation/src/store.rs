@@ -9,6 +9,7 @@ pub(crate) mod deals;
 pub(crate) mod events;
 pub(crate) mod segments;
 pub(crate) mod snapshots;
+pub(crate) mod transitions;
 
 use std::str::FromStr;
 

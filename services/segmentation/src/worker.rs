@@ -2,31 +2,50 @@
 
 pub(crate) mod housekeeping;
 pub(crate) mod outcomes;
+mod schedule;
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use cursus_ambient::Ambient;
 use cursus_claim::Claim;
+use sqlx::Connection;
 use tokio::sync::watch;
 
+use self::schedule::Schedule;
 use crate::bells::Bells;
 use crate::block::BlockName;
 use crate::error::Error;
-use crate::evaluation::Evaluator;
+use crate::evaluation::{Batch, Evaluated, Evaluator};
+use crate::residents::{Residents, Tenancy};
 use crate::store;
 
-/// How many blocks are taken up at once, so that none waits for ever behind those that change all the time.
-const BATCH: i64 = 64;
+/// How many blocks are taken up together.
+const BLOCKS: usize = 64;
+/// How many changes are.
+const CHANGES: i64 = 2_000;
+/// How many contacts enter or leave by time alone, so that those to whom something happened need not wait for long.
+const DUE: usize = 8_192;
 
 /// Keeps the membership of the blocks of claimed partitions true.
 #[derive(Clone, Debug)]
 pub(crate) struct Worker {
     pub(crate) evaluator: Evaluator,
+    pub(crate) residents: Residents,
     pub(crate) ambient: Ambient,
     pub(crate) bells: Bells,
     /// How often to look without having been told.
     pub(crate) poll_interval: Duration,
+}
+
+/// One partition's work, as long as it is claimed.
+struct Work {
+    claim: Claim,
+    partition: i16,
+    tenancy: Tenancy,
+    schedule: Schedule,
+    /// Blocks that could not be evaluated, and are left alone for a while.
+    stuck: Vec<BlockName>,
 }
 
 impl Worker {
@@ -34,61 +53,119 @@ impl Worker {
     pub(crate) async fn work(self, mut claim: Claim) -> anyhow::Result<()> {
         let partition = i16::try_from(claim.partition.index())?;
         let mut bell = self.bells.partition(claim.partition.index());
-        while !claim.yielding.is_cancelled() {
+        // Nobody else writes it while the partition is claimed.
+        let schedule = Schedule::new(store::blocks::scheduled(&mut claim.conn, partition).await?);
+        let tenancy = self.residents.enter();
+        let mut work = Work { claim, partition, tenancy, schedule, stuck: Vec::new() };
+        while !work.claim.yielding.is_cancelled() {
             // Before looking, so that what happens meanwhile is not slept through.
             bell.mark_unchanged();
-            let now = self.ambient.now();
-            let pending = store::blocks::pending(&mut claim.conn, partition, now, BATCH).await?;
-            if pending.is_empty() {
-                if partition == 0 {
-                    self.evaluator.promote_all(&mut claim.conn).await?;
+            if self.step(&mut work).await? {
+                continue;
+            }
+            if partition == 0 {
+                self.evaluator.promote_all(&mut work.claim.conn).await?;
+            }
+            self.rest(&work, &mut bell).await;
+            work.stuck.clear();
+        }
+        Ok(())
+    }
+
+    /// Evaluates what there is to evaluate, and says whether there was anything.
+    async fn step(&self, work: &mut Work) -> Result<bool, Error> {
+        let Some(tried) = self.attempt(work, None).await? else { return Ok(false) };
+        let Err((blocks, error)) = tried else { return Ok(true) };
+        if let [block] = &blocks[..] {
+            stuck(work, block, &error);
+            return Ok(true);
+        }
+        // One of them cannot be evaluated, and the others must not suffer from it.
+        for block in blocks {
+            if let Some(Err((_, error))) = self.attempt(work, Some(&block)).await? {
+                stuck(work, &block, &error);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Tries to evaluate what there is, or that of one block. Fails if the database does; what else fails is told with
+    /// the blocks that were tried.
+    async fn attempt(
+        &self,
+        work: &mut Work,
+        only: Option<&BlockName>,
+    ) -> Result<Option<Result<(), (Vec<BlockName>, Error)>>, Error> {
+        // Everything is read as of one moment. What is committed later is taken in the next time.
+        let mut tx = work.claim.conn.begin_with(SNAPSHOT).await?;
+        let mut batch = Batch::new();
+        let partition = work.partition;
+        let changes = store::blocks::changes(&mut tx, partition, &work.stuck, CHANGES).await?;
+        for (block, change) in changes {
+            batch.entry(block).or_default().push(change);
+        }
+        for block in work.schedule.due(self.ambient.now(), BLOCKS) {
+            batch.entry(block).or_default();
+        }
+        batch.retain(|block, _| {
+            only.is_none_or(|only| only == block) && !work.stuck.contains(block)
+        });
+        if batch.is_empty() {
+            tx.rollback().await?;
+            return Ok(None);
+        }
+        let blocks: Vec<BlockName> = batch.keys().cloned().collect();
+        match self.evaluator.evaluate(tx, &work.tenancy, (partition, batch), DUE).await {
+            Ok(evaluated) => self.settle(work, evaluated).await?,
+            // Another revision took the place of one meanwhile.
+            Err(error) if error.is_contended() => {}
+            Err(error @ Error::Database(_)) => return Err(error),
+            Err(error) => return Ok(Some(Err((blocks, error)))),
+        }
+        Ok(Some(Ok(())))
+    }
+
+    async fn settle(&self, work: &mut Work, evaluated: Evaluated) -> Result<(), Error> {
+        let workspaces: Vec<_> =
+            evaluated.next.iter().map(|(block, _)| block.workspace.clone()).collect();
+        for (block, next) in evaluated.next {
+            work.schedule.set(block, next);
+        }
+        if evaluated.is_first {
+            for workspace in workspaces {
+                match self.evaluator.promote(&mut work.claim.conn, &workspace).await {
+                    Err(error) if error.is_contended() => {}
+                    outcome => outcome?,
                 }
-                let next = store::blocks::next_change(&mut claim.conn, partition).await?;
-                self.rest(&claim, &mut bell, next).await;
-            } else if self.evaluate(&mut claim, &pending).await? {
-                claim.rest(self.poll_interval).await;
             }
         }
         Ok(())
     }
 
-    /// Evaluates blocks, and says whether one of them cannot be. The others must not suffer from it.
-    async fn evaluate(&self, claim: &mut Claim, pending: &[BlockName]) -> Result<bool, Error> {
-        let mut stuck = false;
-        for block in pending {
-            if claim.yielding.is_cancelled() {
-                break;
-            }
-            match self.evaluator.evaluate(&mut claim.conn, block).await {
-                Ok(()) => {}
-                Err(error @ Error::Database(_)) => return Err(error),
-                Err(error) => {
-                    stuck = true;
-                    tracing::error!(
-                        workspace.id = %block.workspace,
-                        block = block.index,
-                        error = cursus_fault::chain(&error),
-                        "a block cannot be evaluated"
-                    );
-                }
-            }
-        }
-        Ok(stuck)
-    }
-
     /// Waits until something happens, time changes something, or it is time to look.
-    async fn rest(
-        &self,
-        claim: &Claim,
-        bell: &mut watch::Receiver<()>,
-        next: Option<DateTime<Utc>>,
-    ) {
-        let left = next.map(|next| (next - self.ambient.now()).to_std().unwrap_or_default());
+    async fn rest(&self, work: &Work, bell: &mut watch::Receiver<()>) {
+        let left = work.schedule.next().map(|next| self.until(next));
         let pause = left.map_or(self.poll_interval, |left| left.min(self.poll_interval));
         tokio::select! {
-            () = claim.rest(pause) => {}
+            () = work.claim.rest(pause) => {}
             // An error would mean that nobody rings any more; then only the pause is left.
             Ok(()) = bell.changed() => {}
         }
     }
+
+    fn until(&self, moment: DateTime<Utc>) -> Duration {
+        (moment - self.ambient.now()).to_std().unwrap_or_default()
+    }
+}
+
+const SNAPSHOT: &str = "begin isolation level repeatable read";
+
+fn stuck(work: &mut Work, block: &BlockName, error: &Error) {
+    work.stuck.push(block.clone());
+    tracing::error!(
+        workspace.id = %block.workspace,
+        block = block.index,
+        error = cursus_fault::chain(error),
+        "a block cannot be evaluated"
+    );
 }

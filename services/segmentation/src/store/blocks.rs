@@ -10,13 +10,31 @@ use sqlx::PgConnection;
 use super::id;
 use crate::block::{BlockName, Change};
 use crate::error::Error;
+use crate::transition::Cause;
 
-/// Says that blocks changed, and wakes the owners of their partitions when the transaction commits.
+/// Says that contacts were written: new ones, of which everything changed, or known ones, of which some attributes did.
+/// Nothing by name means that the rules did, and no contact.
 pub(crate) async fn insert_changes(
     conn: &mut PgConnection,
     workspace: &WorkspaceId,
     changes: &[(BlockName, Option<Vec<u16>>)],
     names: Option<&[String]>,
+) -> sqlx::Result<()> {
+    let cause = match names {
+        None => Cause::ContactCreated,
+        Some([]) => Cause::RuleChanged,
+        Some(_) => Cause::Attribute,
+    };
+    insert_caused_changes(conn, workspace, changes, names, cause).await
+}
+
+/// Says that blocks changed, and wakes the owners of their partitions when the transaction commits.
+pub(crate) async fn insert_caused_changes(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    changes: &[(BlockName, Option<Vec<u16>>)],
+    names: Option<&[String]>,
+    cause: Cause,
 ) -> sqlx::Result<()> {
     let partitions: Vec<i16> = changes.iter().map(|(block, _)| block.partition()).collect();
     let blocks: Vec<i32> = changes.iter().map(|(block, _)| block.index).collect();
@@ -31,8 +49,8 @@ pub(crate) async fn insert_changes(
              select * from unnest($2::smallint[], $3::int[], $4::bytea[])
                  as changed (partition, block, slots)
          ), added as (
-             insert into block_changes (partition, workspace_id, block, slots, names)
-             select partition, $1, block, slots, $5 from changed
+             insert into block_changes (partition, workspace_id, block, slots, names, cause)
+             select partition, $1, block, slots, $5, $6 from changed
          )
          select pg_notify('block_changes', partition::text)
          from (select distinct partition from changed) as changed",
@@ -41,97 +59,126 @@ pub(crate) async fn insert_changes(
         &blocks,
         &slots as _,
         names,
+        cause.as_str(),
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Up to `limit` blocks of a partition that changed, or that time may have changed by now.
-pub(crate) async fn pending(
-    conn: &mut PgConnection,
-    partition: i16,
-    now: DateTime<Utc>,
-    limit: i64,
-) -> Result<Vec<BlockName>, Error> {
-    let rows = sqlx::query!(
-        r#"select workspace_id as "workspace_id!", block as "block!" from (
-             (select distinct workspace_id, block from block_changes where partition = $1 limit $3)
-             union
-             (select workspace_id, block from blocks
-              where partition = $1 and next_change_time <= $2
-              order by next_change_time
-              limit $3)
-         ) as pending"#,
-        partition,
-        now,
-        limit,
-    )
-    .fetch_all(conn)
-    .await?;
-    rows.into_iter().map(|row| Ok(BlockName::new(id(&row.workspace_id)?, row.block))).collect()
-}
-
-/// The first moment at which time may change a block of the partition.
-pub(crate) async fn next_change(
-    conn: &mut PgConnection,
-    partition: i16,
-) -> sqlx::Result<Option<DateTime<Utc>>> {
-    sqlx::query_scalar!("select min(next_change_time) from blocks where partition = $1", partition)
-        .fetch_one(conn)
-        .await
-}
-
-/// What changed in a block since its changes were deleted last.
+/// Up to `limit` things that happened to blocks of a partition, except some: what the rules do first, then the oldest.
+/// Without a new rule nothing else can be understood that happened under it.
 pub(crate) async fn changes(
     conn: &mut PgConnection,
-    block: &BlockName,
-) -> sqlx::Result<Vec<Change>> {
+    partition: i16,
+    except: &[BlockName],
+    limit: i64,
+) -> Result<Vec<(BlockName, Change)>, Error> {
+    let workspaces: Vec<String> = except.iter().map(|block| block.workspace.to_string()).collect();
+    let blocks: Vec<i32> = except.iter().map(|block| block.index).collect();
     let rows = sqlx::query!(
-        "select slots, names from block_changes
-         where partition = $1 and workspace_id = $2 and block = $3",
-        block.partition(),
-        block.workspace.as_ref(),
-        block.index,
+        r#"select id, workspace_id, block, slots, names, cause,
+             (extract(epoch from clock_timestamp() - time) * 1000000)::bigint as "age!"
+         from block_changes
+         where partition = $1
+             and not exists (
+                 select from unnest($2::text[], $3::int[]) as left_out (workspace_id, block)
+                 where left_out.workspace_id = block_changes.workspace_id
+                     and left_out.block = block_changes.block
+             )
+         order by cause is distinct from 'rule_changed', id
+         limit $4"#,
+        partition,
+        &workspaces,
+        &blocks,
+        limit,
     )
     .fetch_all(conn)
     .await?;
     let slots =
         |bytes: Vec<u8>| bytes.as_chunks().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
-    Ok(rows
-        .into_iter()
-        .map(|row| Change { slots: row.slots.map(slots), names: row.names })
-        .collect())
+    rows.into_iter()
+        .map(|row| {
+            let change = Change {
+                id: row.id,
+                cause: match (&row.cause, &row.names) {
+                    (Some(cause), _) => Cause::stored(cause)?,
+                    (None, Some(names)) if names.is_empty() => Cause::RuleChanged,
+                    (None, _) => Cause::Attribute,
+                },
+                age: row.age,
+                slots: row.slots.map(slots),
+                names: row.names,
+            };
+            Ok((BlockName::new(id(&row.workspace_id)?, row.block), change))
+        })
+        .collect()
 }
 
-/// Deletes the changes of a block that the transaction sees: in one that reads as of one moment, those it has read.
-pub(crate) async fn delete_changes(conn: &mut PgConnection, block: &BlockName) -> sqlx::Result<()> {
+/// Deletes changes that were taken in.
+pub(crate) async fn delete_changes(
+    conn: &mut PgConnection,
+    partition: i16,
+    ids: &[i64],
+) -> sqlx::Result<()> {
     sqlx::query!(
-        "delete from block_changes where partition = $1 and workspace_id = $2 and block = $3",
-        block.partition(),
-        block.workspace.as_ref(),
-        block.index,
+        "delete from block_changes where partition = $1 and id = any($2)",
+        partition,
+        ids,
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Remembers when a block changes next.
-pub(crate) async fn set_next_change(
+/// The blocks of a partition in which time alone changes something, and when it does next.
+pub(crate) async fn scheduled(
+    conn: &mut PgConnection,
+    partition: i16,
+) -> Result<Vec<(BlockName, DateTime<Utc>)>, Error> {
+    let rows = sqlx::query!(
+        r#"select workspace_id, block, next_change_time as "next_change_time!" from blocks
+         where partition = $1 and next_change_time is not null"#,
+        partition,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| Ok((BlockName::new(id(&row.workspace_id)?, row.block), row.next_change_time)))
+        .collect()
+}
+
+/// When a block changes next by time alone, as far as that is remembered.
+pub(crate) async fn next_change(
     conn: &mut PgConnection,
     block: &BlockName,
-    next: Option<DateTime<Utc>>,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "insert into blocks (workspace_id, block, partition, next_change_time)
-         values ($1, $2, $3, $4)
-         on conflict (workspace_id, block) do update set next_change_time = excluded.next_change_time
-         where blocks.next_change_time is distinct from excluded.next_change_time",
+) -> sqlx::Result<Option<DateTime<Utc>>> {
+    let next = sqlx::query_scalar!(
+        "select next_change_time from blocks where workspace_id = $1 and block = $2",
         block.workspace.as_ref(),
         block.index,
-        block.partition(),
-        next,
+    );
+    Ok(next.fetch_optional(conn).await?.flatten())
+}
+
+/// Remembers when blocks change next.
+pub(crate) async fn set_next_changes(
+    conn: &mut PgConnection,
+    changes: &[(BlockName, Option<DateTime<Utc>>)],
+) -> sqlx::Result<()> {
+    let workspaces: Vec<String> =
+        changes.iter().map(|(block, _)| block.workspace.to_string()).collect();
+    let blocks: Vec<i32> = changes.iter().map(|(block, _)| block.index).collect();
+    let partitions: Vec<i16> = changes.iter().map(|(block, _)| block.partition()).collect();
+    let next: Vec<Option<DateTime<Utc>>> = changes.iter().map(|(_, next)| *next).collect();
+    sqlx::query!(
+        "insert into blocks (workspace_id, block, partition, next_change_time)
+         select * from unnest($1::text[], $2::int[], $3::smallint[], $4::timestamptz[])
+         on conflict (workspace_id, block) do update set next_change_time = excluded.next_change_time",
+        &workspaces,
+        &blocks,
+        &partitions,
+        &next as _,
     )
     .execute(conn)
     .await?;
@@ -236,30 +283,44 @@ pub(crate) async fn each_event(
     Ok(())
 }
 
-/// Reads the events of some contacts, one after another.
+/// Reads the events of some contacts, of several names, one after another.
 pub(crate) async fn each_event_of(
     conn: &mut PgConnection,
     workspace: &WorkspaceId,
     ordinals: &[i32],
-    wanted: EventsWanted<'_>,
-    mut each: impl FnMut(EventRow) -> Result<(), Error>,
+    wanted: &[EventsWanted<'_>],
+    mut each: impl FnMut(&str, EventRow) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut rows = sqlx::query_as!(
-        EventRow,
-        "select ordinal, event_time, case when $4 then properties end as properties from events
-         where workspace_id = $1
-             and event_name = $2
-             and ordinal = any($3)
-             and event_time >= coalesce($5, '-infinity'::timestamptz)",
+    let names: Vec<String> = wanted.iter().map(|wanted| wanted.name.to_owned()).collect();
+    let since: Vec<Option<DateTime<Utc>>> = wanted.iter().map(|wanted| wanted.since).collect();
+    let with_properties: Vec<bool> = wanted.iter().map(|wanted| wanted.with_properties).collect();
+    let mut rows = sqlx::query!(
+        r#"select wanted.event_name as "event_name!", ordinal as "ordinal!",
+             event_time as "event_time!", properties
+         from unnest($2::text[], $3::timestamptz[], $4::bool[])
+             as wanted (event_name, since, with_properties)
+         cross join lateral (
+             select ordinal, event_time, case when with_properties then properties end as properties
+             from events
+             where workspace_id = $1
+                 and events.event_name = wanted.event_name
+                 and ordinal = any($5)
+                 and event_time >= coalesce(since, '-infinity'::timestamptz)
+         ) as found"#,
         workspace.as_ref(),
-        wanted.name,
+        &names,
+        &since as _,
+        &with_properties,
         ordinals,
-        wanted.with_properties,
-        wanted.since,
     )
     .fetch(conn);
     while let Some(row) = rows.try_next().await? {
-        each(row)?;
+        let event = EventRow {
+            ordinal: row.ordinal,
+            event_time: row.event_time,
+            properties: row.properties,
+        };
+        each(&row.event_name, event)?;
     }
     Ok(())
 }

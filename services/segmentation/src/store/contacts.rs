@@ -179,6 +179,22 @@ pub(crate) async fn addresses(
     rows.into_iter().map(|row| Ok((row.ordinal, id(&row.contact_id)?, row.email))).collect()
 }
 
+/// The ids of contacts, by ordinal.
+pub(crate) async fn names(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    ordinals: &[i32],
+) -> Result<Vec<(i32, ContactId)>, Error> {
+    let rows = sqlx::query!(
+        "select ordinal, contact_id from contacts where workspace_id = $1 and ordinal = any($2)",
+        workspace.as_ref(),
+        ordinals,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(|row| Ok((row.ordinal, id(&row.contact_id)?))).collect()
+}
+
 /// Adds contacts, which nobody else can be doing because the workspace is locked. The first gets the ordinal `first`.
 pub(crate) async fn insert(
     conn: &mut PgConnection,

@@ -1,6 +1,5 @@
 //! Queries about containers: who of a block is in a segment.
 
-use chrono::{DateTime, Utc};
 use cursus_audience::Bitset;
 use cursus_ids::{SegmentId, WorkspaceId};
 use sqlx::PgConnection;
@@ -11,166 +10,183 @@ use crate::block::BlockName;
 use crate::error::Error;
 use crate::membership::{Place, Served, Version, digest};
 
-/// A container without its members.
-#[derive(Clone, Debug)]
-pub(crate) struct Outline {
-    pub(crate) revision: Revision,
-    pub(crate) next_change_time: Option<DateTime<Utc>>,
-}
-
 /// A container to be written.
 #[derive(Clone, Debug)]
 pub(crate) struct Write {
+    pub(crate) block: BlockName,
     pub(crate) revision: Revision,
     pub(crate) members: Bitset,
-    pub(crate) next_change_time: Option<DateTime<Utc>>,
+    /// Whether it is the revision that is read; counts only for a container that is new.
+    pub(crate) served: bool,
+    /// What is stored so far; nothing if there is no container yet.
+    pub(crate) stored: Option<Version>,
 }
 
-/// Every container of a block, without members.
-pub(crate) async fn outlines(
-    conn: &mut PgConnection,
-    block: &BlockName,
-) -> Result<Vec<Outline>, Error> {
-    let rows = sqlx::query!(
-        "select segment_id, revision, next_change_time from containers
-         where workspace_id = $1 and block = $2",
-        block.workspace.as_ref(),
-        block.index,
-    )
-    .fetch_all(conn)
-    .await?;
-    let outline = |segment_id: String, number, next_change_time| {
-        let revision = Revision { segment: id(&segment_id)?, number };
-        Ok(Outline { revision, next_change_time })
-    };
-    rows.into_iter()
-        .map(|row| outline(row.segment_id, row.revision, row.next_change_time))
-        .collect()
-}
-
-/// The members of some revisions in a block.
+/// The members of every revision that are stored of a block.
 pub(crate) async fn members(
     conn: &mut PgConnection,
     block: &BlockName,
-    revisions: &[Revision],
-) -> Result<Vec<(Revision, Bitset)>, Error> {
-    let (segments, numbers) = columns(revisions);
+) -> Result<Vec<(Revision, (Bitset, Version))>, Error> {
     let rows = sqlx::query!(
-        "select segment_id, revision, members
-         from containers
-             join unnest($3::text[], $4::bigint[]) as wanted (segment_id, revision)
-                 using (segment_id, revision)
+        "select segment_id, revision, version, digest, members from containers
          where workspace_id = $1 and block = $2",
         block.workspace.as_ref(),
         block.index,
-        &segments,
-        &numbers,
     )
     .fetch_all(conn)
     .await?;
-    let members = |segment_id: String, number, members: &[u8]| {
-        let revision = Revision { segment: id(&segment_id)?, number };
-        Ok((revision, Bitset::from_roaring_bytes(members)?))
-    };
-    rows.into_iter().map(|row| members(row.segment_id, row.revision, &row.members)).collect()
+    rows.into_iter()
+        .map(|row| {
+            let revision = Revision { segment: id(&row.segment_id)?, number: row.revision };
+            let version = Version { number: row.version, digest: row.digest };
+            Ok((revision, (Bitset::from_roaring_bytes(&row.members)?, version)))
+        })
+        .collect()
 }
 
-/// Writes members, and says under which versions. Replicas that serve them are told when the transaction commits.
+/// Writes members, and says under which versions, in the same order. Replicas that serve them are told when the
+/// transaction commits: the versions, or if those are too many only that there are new ones.
+///
+/// Containers that are there already are updated, never added again: whoever has put another revision in their place
+/// since this transaction began to read makes it fail.
 pub(crate) async fn write(
     conn: &mut PgConnection,
-    block: &BlockName,
     writes: &[Write],
-) -> Result<Vec<(Revision, Version)>, Error> {
-    let revisions: Vec<Revision> = writes.iter().map(|write| write.revision.clone()).collect();
-    let (segments, numbers) = columns(&revisions);
+) -> Result<Vec<Version>, Error> {
+    let workspaces: Vec<String> =
+        writes.iter().map(|write| write.block.workspace.to_string()).collect();
+    let blocks: Vec<i32> = writes.iter().map(|write| write.block.index).collect();
+    let segments: Vec<String> =
+        writes.iter().map(|write| write.revision.segment.to_string()).collect();
+    let numbers: Vec<i64> = writes.iter().map(|write| write.revision.number).collect();
+    let served: Vec<bool> = writes.iter().map(|write| write.served).collect();
+    let fresh: Vec<bool> = writes.iter().map(|write| write.stored.is_none()).collect();
     let counts: Vec<i32> =
         writes.iter().map(|write| i32::try_from(write.members.len()).unwrap_or(i32::MAX)).collect();
     let members: Vec<Vec<u8>> =
         writes.iter().map(|write| write.members.to_roaring_bytes()).collect();
     let digests: Vec<i64> = members.iter().map(|members| digest(members)).collect();
-    let next: Vec<Option<DateTime<Utc>>> =
-        writes.iter().map(|write| write.next_change_time).collect();
     let rows = sqlx::query!(
-        "with written as (
+        r#"with changed as (
+             select *, nextval('container_versions') as version
+             from unnest($1::text[], $2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::int[],
+                     $7::bytea[], $8::bool[], $9::bool[])
+                 with ordinality as changed (workspace_id, block, segment_id, revision, digest,
+                     member_count, members, served, fresh, position)
+         ), updated as (
+             update containers
+             set version = changed.version,
+                 digest = changed.digest,
+                 member_count = changed.member_count,
+                 members = changed.members
+             from changed
+             where containers.workspace_id = changed.workspace_id
+                 and containers.segment_id = changed.segment_id
+                 and containers.revision = changed.revision
+                 and containers.block = changed.block
+                 and not fresh
+             returning containers.version
+         ), added as (
              insert into containers
-                 (workspace_id, block, segment_id, revision, digest, member_count, members, next_change_time)
-             select $1, $2, * from unnest(
-                 $3::text[], $4::bigint[], $5::bigint[], $6::int[], $7::bytea[], $8::timestamptz[])
-             on conflict (workspace_id, segment_id, revision, block) do update
-             set version = excluded.version,
-                 digest = excluded.digest,
-                 member_count = excluded.member_count,
-                 members = excluded.members,
-                 next_change_time = excluded.next_change_time
-             returning segment_id, revision, version, digest
+                 (workspace_id, block, segment_id, revision, version, digest, member_count, members,
+                  served)
+             select workspace_id, block, segment_id, revision, version, digest, member_count,
+                 members, served
+             from changed
+             where fresh
+             returning version
          ), told as (
-             select pg_notify('containers', $1)
+             select pg_notify('containers', case
+                 when length(versions) < 7900 then versions else workspace_id end)
+             from (
+                 select workspace_id, workspace_id || string_agg(
+                     format(E'\n%s %s %s %s %s', segment_id, revision, block, version, digest), '')
+                     as versions
+                 from changed
+                 group by workspace_id
+             ) as news
          )
-         select segment_id, revision, version, digest from written cross join told",
-        block.workspace.as_ref(),
-        block.index,
+         select version as "version!", digest as "digest!"
+         from changed
+             join (select version from updated union all select version from added) as written
+                 using (version)
+             cross join (select count(*) from told) as told
+         order by position"#,
+        &workspaces,
+        &blocks,
         &segments,
         &numbers,
         &digests,
         &counts,
         &members,
-        &next as _,
+        &served,
+        &fresh,
     )
     .fetch_all(conn)
     .await?;
-    let version = |segment_id: String, number, version| {
-        Ok((Revision { segment: id(&segment_id)?, number }, version))
-    };
-    rows.into_iter()
-        .map(|row| {
-            let number = Version { number: row.version, digest: row.digest };
-            version(row.segment_id, row.revision, number)
-        })
-        .collect()
+    if rows.len() != writes.len() {
+        // Nobody but the owner of a block deletes its containers without telling it.
+        return Err(Error::Corrupt("set of containers"));
+    }
+    Ok(rows.into_iter().map(|row| Version { number: row.version, digest: row.digest }).collect())
 }
 
-/// Remembers when members change next that have not changed.
-pub(crate) async fn set_next_changes(
+/// Has a revision's containers be those of the segment: what changes in them from now on are transitions. Returns the
+/// members by block, and makes evaluations fail that write them and have not seen this.
+pub(crate) async fn serve(
     conn: &mut PgConnection,
-    block: &BlockName,
-    changes: &[(Revision, Option<DateTime<Utc>>)],
-) -> sqlx::Result<()> {
-    let revisions: Vec<Revision> = changes.iter().map(|(revision, _)| revision.clone()).collect();
-    let (segments, numbers) = columns(&revisions);
-    let next: Vec<Option<DateTime<Utc>>> = changes.iter().map(|(_, next)| *next).collect();
-    sqlx::query!(
-        "update containers set next_change_time = changed.next_change_time
-         from unnest($3::text[], $4::bigint[], $5::timestamptz[])
-             as changed (segment_id, revision, next_change_time)
-         where workspace_id = $1
-             and block = $2
-             and containers.segment_id = changed.segment_id
-             and containers.revision = changed.revision
-             and containers.next_change_time is distinct from changed.next_change_time",
-        block.workspace.as_ref(),
-        block.index,
-        &segments,
-        &numbers,
-        &next as _,
+    place: &Place,
+) -> Result<Vec<(i32, Bitset)>, Error> {
+    let rows = sqlx::query!(
+        "update containers set served = true
+         where workspace_id = $1 and segment_id = $2 and revision = $3
+         returning block, members",
+        place.segment.workspace.as_ref(),
+        place.segment.id.as_ref(),
+        place.revision,
     )
-    .execute(conn)
+    .fetch_all(conn)
     .await?;
-    Ok(())
+    let members = |block, members: &[u8]| Ok((block, Bitset::from_roaring_bytes(members)?));
+    rows.into_iter().map(|row| members(row.block, &row.members)).collect()
 }
 
-/// Deletes containers of a block that nobody reads any more.
-pub(crate) async fn delete(
+/// Deletes a revision's containers, which are read no more, and returns the members by block.
+pub(crate) async fn retire(
+    conn: &mut PgConnection,
+    place: &Place,
+) -> Result<Vec<(i32, Bitset)>, Error> {
+    let rows = sqlx::query!(
+        "delete from containers where workspace_id = $1 and segment_id = $2 and revision = $3
+         returning block, members",
+        place.segment.workspace.as_ref(),
+        place.segment.id.as_ref(),
+        place.revision,
+    )
+    .fetch_all(conn)
+    .await?;
+    let members = |block, members: &[u8]| Ok((block, Bitset::from_roaring_bytes(members)?));
+    rows.into_iter().map(|row| members(row.block, &row.members)).collect()
+}
+
+/// Deletes the containers of a block except those of some revisions: nobody reads them any more.
+pub(crate) async fn delete_others(
     conn: &mut PgConnection,
     block: &BlockName,
     revisions: &[Revision],
 ) -> sqlx::Result<()> {
-    let (segments, numbers) = columns(revisions);
+    let segments: Vec<String> =
+        revisions.iter().map(|revision| revision.segment.to_string()).collect();
+    let numbers: Vec<i64> = revisions.iter().map(|revision| revision.number).collect();
     sqlx::query!(
-        "delete from containers using unnest($3::text[], $4::bigint[]) as old (segment_id, revision)
+        "delete from containers
          where workspace_id = $1
              and block = $2
-             and containers.segment_id = old.segment_id
-             and containers.revision = old.revision",
+             and not exists (
+                 select from unnest($3::text[], $4::bigint[]) as kept (segment_id, revision)
+                 where kept.segment_id = containers.segment_id
+                     and kept.revision = containers.revision
+             )",
         block.workspace.as_ref(),
         block.index,
         &segments,
@@ -269,8 +285,4 @@ pub(crate) async fn all_members(
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|row| (row.block, row.members)).collect())
-}
-
-fn columns(revisions: &[Revision]) -> (Vec<String>, Vec<i64>) {
-    revisions.iter().map(|revision| (revision.segment.to_string(), revision.number)).unzip()
 }

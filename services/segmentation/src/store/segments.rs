@@ -219,13 +219,13 @@ pub(crate) async fn update(
     Ok(())
 }
 
-/// Deletes a segment, and says whether there was one.
+/// Deletes a segment.
 pub(crate) async fn delete(
     conn: &mut PgConnection,
     name: &SegmentName,
     now: DateTime<Utc>,
-) -> sqlx::Result<bool> {
-    let deleted = sqlx::query!(
+) -> sqlx::Result<()> {
+    sqlx::query!(
         "update segments
          set delete_time = $3, ready_revision = null, ready_time = null, writes = writes + 1
          where workspace_id = $1 and segment_id = $2 and delete_time is null",
@@ -235,30 +235,68 @@ pub(crate) async fn delete(
     )
     .execute(conn)
     .await?;
-    Ok(deleted.rows_affected() == 1)
+    Ok(())
 }
 
-/// Every revision of the workspace that is to be followed.
+/// Every revision of the workspace that is to be followed, and whether it is the one that is read.
 pub(crate) async fn followed(
     conn: &mut PgConnection,
     workspace: &WorkspaceId,
-) -> Result<Vec<Revision>, Error> {
+) -> Result<Vec<(Revision, bool)>, Error> {
     let rows = sqlx::query!(
-        r#"select segment_id, revision as "revision!" from segments
-         where workspace_id = $1 and delete_time is null
-         union
-         select segment_id, ready_revision from segments
-         where workspace_id = $1 and delete_time is null and ready_revision is not null
-         order by 1, 2"#,
+        r#"select segment_id as "segment_id!", number as "number!",
+             number is not distinct from ready_revision as "is_ready!"
+         from segments cross join lateral (values (revision), (ready_revision)) as revisions (number)
+         where workspace_id = $1 and delete_time is null and number is not null
+         group by segment_id, number, ready_revision
+         order by segment_id, number"#,
         workspace.as_ref(),
     )
     .fetch_all(conn)
     .await?;
-    let revision = |segment_id: Option<String>, number| {
-        let segment = id(&segment_id.unwrap_or_default())?;
-        Ok(Revision { segment, number })
-    };
-    rows.into_iter().map(|row| revision(row.segment_id, row.revision)).collect()
+    rows.into_iter()
+        .map(|row| {
+            let revision = Revision { segment: id(&row.segment_id)?, number: row.number };
+            Ok((revision, row.is_ready))
+        })
+        .collect()
+}
+
+/// Up to `limit` ids of segments that are read, after one.
+pub(crate) async fn ready_ids(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<SegmentId>, Error> {
+    let ids = sqlx::query_scalar!(
+        "select segment_id from segments
+         where workspace_id = $1
+             and segment_id > $2
+             and delete_time is null
+             and ready_revision is not null
+         order by segment_id
+         limit $3",
+        workspace.as_ref(),
+        after,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    ids.iter().map(|text| id(text)).collect()
+}
+
+/// Whether there is or was a segment of this name.
+pub(crate) async fn is_known(conn: &mut PgConnection, name: &SegmentName) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (
+             select from segments where workspace_id = $1 and segment_id = $2
+         ) as "is_known!""#,
+        name.workspace.as_ref(),
+        name.id.as_ref(),
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// The rules of revisions, whether or not they are in force, each with the revisions of other segments it means.
@@ -296,15 +334,13 @@ pub(crate) async fn rules(
         .collect()
 }
 
-/// Puts every revision in force whose every block is computed, all at once, and names the segments.
-pub(crate) async fn promote(
+/// The segments of which a revision is computed in every block and not read yet.
+pub(crate) async fn computed(
     conn: &mut PgConnection,
     workspace: &WorkspaceId,
-    now: DateTime<Utc>,
-) -> sqlx::Result<Vec<String>> {
-    sqlx::query_scalar!(
-        "update segments
-         set ready_revision = revision, ready_time = $2
+) -> Result<Vec<SegmentName>, Error> {
+    let ids = sqlx::query_scalar!(
+        "select segment_id from segments
          where workspace_id = $1
              and ready_revision is distinct from revision
              and delete_time is null
@@ -314,12 +350,68 @@ pub(crate) async fn promote(
                       and containers.revision = segments.revision)
                  >= coalesce((select (contact_count + 65535) / 65536 from workspaces
                      where workspaces.workspace_id = segments.workspace_id), 0)
-         returning segment_id",
+         order by segment_id",
         workspace.as_ref(),
-        now,
     )
     .fetch_all(conn)
-    .await
+    .await?;
+    ids.iter().map(|text| Ok(SegmentName::new(workspace.clone(), id(text)?))).collect()
+}
+
+/// Locks a segment against whoever else has another revision of it read or computes one in a block for the first time,
+/// and says which revision is in force and which is read.
+pub(crate) async fn lock(
+    conn: &mut PgConnection,
+    name: &SegmentName,
+) -> sqlx::Result<Option<(i64, Option<i64>)>> {
+    let row = sqlx::query!(
+        "select revision, ready_revision from segments
+         where workspace_id = $1 and segment_id = $2 and delete_time is null
+         for update",
+        name.workspace.as_ref(),
+        name.id.as_ref(),
+    );
+    Ok(row.fetch_optional(conn).await?.map(|row| (row.revision, row.ready_revision)))
+}
+
+/// Holds on to the revisions that are read of some segments, as they were when the transaction began to read; fails if
+/// one was replaced since.
+pub(crate) async fn hold(conn: &mut PgConnection, segments: &[SegmentName]) -> sqlx::Result<()> {
+    let workspaces: Vec<String> =
+        segments.iter().map(|segment| segment.workspace.to_string()).collect();
+    let ids: Vec<String> = segments.iter().map(|segment| segment.id.to_string()).collect();
+    sqlx::query!(
+        "select segments.segment_id from segments
+             join unnest($1::text[], $2::text[]) as held (workspace_id, segment_id)
+                 using (workspace_id, segment_id)
+         order by segments.workspace_id, segments.segment_id
+         for share of segments",
+        &workspaces,
+        &ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(())
+}
+
+/// Has a revision read.
+pub(crate) async fn set_ready(
+    conn: &mut PgConnection,
+    name: &SegmentName,
+    revision: i64,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update segments set ready_revision = $3, ready_time = $4
+         where workspace_id = $1 and segment_id = $2",
+        name.workspace.as_ref(),
+        name.id.as_ref(),
+        revision,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// The workspaces that have segments being computed.

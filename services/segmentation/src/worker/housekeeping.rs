@@ -23,6 +23,7 @@ const MONTHS_AHEAD: u32 = 2;
 pub(crate) struct Housekeeping {
     pub(crate) pool: PgPool,
     pub(crate) ambient: Ambient,
+    pub(crate) transitions_kept: Duration,
 }
 
 impl Housekeeping {
@@ -40,6 +41,13 @@ impl Housekeeping {
         let mut conn = self.pool.acquire().await?;
         for month in months(now.date_naive()) {
             store::events::create_partition(&mut conn, month).await?;
+            if month >= first_of_month(now.date_naive()) {
+                store::transitions::create_partition(&mut conn, month).await?;
+            }
+        }
+        let kept = TimeDelta::from_std(self.transitions_kept).unwrap_or(TimeDelta::MAX);
+        if let Some(moment) = now.checked_sub_signed(kept) {
+            store::transitions::drop_before(&mut conn, moment).await?;
         }
         cursus_feed::maintain(&mut conn, FACTS_KEPT).await?;
         while cursus_once::forget_before(&mut conn, now - REQUESTS_KEPT).await? > 0 {}
@@ -50,10 +58,14 @@ impl Housekeeping {
 
 /// The first days of the months that have partitions, the present one first.
 fn months(today: NaiveDate) -> impl Iterator<Item = NaiveDate> {
-    let present = today.with_day(1).unwrap_or(today);
+    let present = first_of_month(today);
     let ahead = (0..=MONTHS_AHEAD).filter_map(move |n| present.checked_add_months(Months::new(n)));
     let back = (1..=MONTHS_BACK).filter_map(move |n| present.checked_sub_months(Months::new(n)));
     ahead.chain(back)
+}
+
+fn first_of_month(day: NaiveDate) -> NaiveDate {
+    day.with_day(1).unwrap_or(day)
 }
 
 #[cfg(test)]

@@ -151,5 +151,7 @@ async fn the_old_revision_is_followed_and_served_until_the_new_one_is_complete()
     assert_eq!(replica.check("plan", &["ana"]).await.unwrap().revision, 1);
     replica.write(vec![replica.contact("ana", &[("plan", text("free"))])]).await.unwrap();
     replica.until_members("plan", &["ana"], &[false]).await;
+    // Whatever changes the rules has all of them looked at.
+    replica.create_segment("other", is("plan", text("pro"))).await.unwrap();
     assert_eq!(replica.ready("plan").await.revision, 2);
 }

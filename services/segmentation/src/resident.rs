@@ -1,0 +1,213 @@
+//! A block in memory: the columns that the segments' rules ask about, and each revision that is followed in it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use cursus_audience::{Bitset, Block, Mentions, Patch, Plan};
+use sqlx::PgConnection;
+
+use crate::attribute::Vocabulary;
+use crate::block::{BlockName, Change, few};
+use crate::blocks::{self, Extent};
+use crate::causes::Causes;
+use crate::error::Error;
+use crate::following::{Following, earlier, moment};
+use crate::membership::Version;
+use crate::store::segments::Revision;
+
+/// A block as of the last evaluation.
+#[derive(Debug)]
+pub(crate) struct Resident {
+    pub(crate) columns: Block,
+    pub(crate) vocabulary: Arc<Vocabulary>,
+    pub(crate) followed: Vec<Following>,
+    /// What Postgres has as the moment of the next change, which is never too late.
+    pub(crate) stored_next: Option<DateTime<Utc>>,
+}
+
+/// A revision to be followed: whether it is the one that is read, and its rule.
+pub(crate) type Wanted = (Revision, bool, Arc<Plan>);
+
+/// The members that are stored of a revision.
+pub(crate) type Stored = (Bitset, Version);
+
+/// Where a block is read from, and as of when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    pub(crate) block: &'a BlockName,
+    pub(crate) contact_count: i32,
+    pub(crate) now: DateTime<Utc>,
+}
+
+impl Resident {
+    /// Reads a block of which nothing is known, as it was when something in it was due next, and lets the time pass
+    /// since then. What changed meanwhile is taken in as of now.
+    pub(crate) async fn load(
+        tx: &mut PgConnection,
+        source: Source<'_>,
+        (vocabulary, wanted): (Arc<Vocabulary>, Vec<(Wanted, Option<Stored>)>),
+        (changes, stored_next): (&[Change], Option<DateTime<Utc>>),
+    ) -> Result<Self, Error> {
+        let now = source.now.timestamp_micros();
+        let due = stored_next.map(|next| next.timestamp_micros()).filter(|next| *next <= now);
+        let as_of = due.map_or(now, |due| due - 1);
+        let mut mentions = Mentions::default();
+        wanted.iter().for_each(|((_, _, plan), _)| mentions.merge(plan.mentions()));
+        let extent =
+            Extent { block: source.block, contact_count: source.contact_count, slots: None };
+        let columns = blocks::load(tx, extent, &vocabulary, mentions, moment(as_of)).await?;
+        let follow = |(wanted, stored): (Wanted, Option<Stored>)| {
+            let causes = Causes::new(changes, wanted.2.mentions(), now);
+            match stored {
+                Some(stored) => Following::resume(wanted, stored, &columns, (as_of, &causes)),
+                None => Following::begin(wanted, &columns, (now, &causes)),
+            }
+        };
+        let followed = wanted.into_iter().map(follow).collect();
+        Ok(Self { columns, vocabulary, followed, stored_next })
+    }
+
+    /// Lets time pass, as far as the budget allows. Contacts to whom something happened stay what they were, from then
+    /// on; of a block that was just read, from the start, for what was before is not known.
+    pub(crate) fn pass(&mut self, changes: &[Change], now: i64, budget: &mut usize, is_new: bool) {
+        let Self { columns, followed, .. } = self;
+        for following in followed.iter_mut().filter(|it| it.next().is_some_and(|it| it <= now)) {
+            let causes = Causes::new(changes, following.plan.mentions(), now);
+            let until = |slot| match causes.moment(slot) {
+                Some(_) if is_new => i64::MIN,
+                Some(happened) => happened,
+                None => now,
+            };
+            following.pass(columns, (now, until), budget);
+        }
+    }
+
+    /// Reads those again to whom something happened. Time must have passed before.
+    pub(crate) async fn patch(
+        &mut self,
+        tx: &mut PgConnection,
+        source: Source<'_>,
+        changes: &[Change],
+    ) -> Result<(), Error> {
+        let slots: BTreeSet<u16> =
+            changes.iter().filter_map(|change| change.slots.as_ref()).flatten().copied().collect();
+        if slots.is_empty() {
+            return Ok(());
+        }
+        let slots: Vec<u16> = slots.into_iter().collect();
+        let mentions = self.columns.mentions().clone();
+        let mut patch = Patch::new(mentions.clone(), slots.iter().copied());
+        let Source { block, contact_count, now } = source;
+        let extent = Extent { block, contact_count, slots: Some(&slots) };
+        blocks::read(tx, extent, &self.vocabulary, &mentions, (now, patch.rows())).await?;
+        // What is due still was not asked about yet, so nothing that it depends on may be forgotten.
+        let now = now.timestamp_micros();
+        let asked = self.next().map_or(now, |next| (next - 1).min(now));
+        self.columns.replace(patch, asked);
+        Ok(())
+    }
+
+    /// Asks again about those to whom something happened, and whose columns are new.
+    pub(crate) fn reconsider(&mut self, changes: &[Change], now: i64) {
+        let Self { columns, followed, .. } = self;
+        for following in followed {
+            let causes = Causes::new(changes, following.plan.mentions(), now);
+            following.reconsider(columns, &causes, now);
+        }
+    }
+
+    /// Follows other revisions from now on, or the same in another part. Those that are new are to be
+    /// [taken up](Self::take_up) and are returned.
+    pub(crate) fn refollow(
+        &mut self,
+        wanted: Vec<(Wanted, Option<Stored>)>,
+    ) -> Vec<(Wanted, Option<Stored>)> {
+        let mut kept = Vec::new();
+        let mut new = Vec::new();
+        for (wanted, stored) in wanted {
+            let known = self.followed.iter().position(|it| it.revision == wanted.0);
+            match known.map(|index| self.followed.swap_remove(index)) {
+                Some(mut following) => {
+                    following.served = wanted.1;
+                    kept.push(following);
+                }
+                None => new.push((wanted, stored)),
+            }
+        }
+        self.followed = kept;
+        new
+    }
+
+    /// Takes up revisions whose columns may not be there yet.
+    pub(crate) async fn take_up(
+        &mut self,
+        tx: &mut PgConnection,
+        source: Source<'_>,
+        new: Vec<(Wanted, Option<Stored>)>,
+        changes: &[Change],
+    ) -> Result<(), Error> {
+        let mut mentions = Mentions::default();
+        self.followed.iter().for_each(|it| mentions.merge(it.plan.mentions()));
+        new.iter().for_each(|((_, _, plan), _)| mentions.merge(plan.mentions()));
+        self.columns.forget(&mentions);
+        let missing = self.columns.mentions().missing(&mentions);
+        if missing != Mentions::default() {
+            let Source { block, contact_count, now } = source;
+            let extent = Extent { block, contact_count, slots: None };
+            let columns = blocks::load(tx, extent, &self.vocabulary, missing, now).await?;
+            self.columns.absorb(columns);
+        }
+        let now = source.now.timestamp_micros();
+        for (wanted, stored) in new {
+            let causes = Causes::new(changes, wanted.2.mentions(), now);
+            self.followed.push(match stored {
+                Some(stored) => Following::resume(wanted, stored, &self.columns, (now, &causes)),
+                None => Following::begin(wanted, &self.columns, (now, &causes)),
+            });
+        }
+        Ok(())
+    }
+
+    /// When somebody is to be asked next.
+    pub(crate) fn next(&self) -> Option<i64> {
+        self.followed.iter().map(Following::next).fold(None, earlier)
+    }
+
+    /// What Postgres is to have as the moment of the next change, if that is not enough which it has.
+    pub(crate) fn next_to_store(&self, now: i64) -> Option<Option<DateTime<Utc>>> {
+        let stored = self.stored_next.map(|stored| stored.timestamp_micros());
+        let next = self.next();
+        let is_enough = match (stored, next) {
+            (None, None) => true,
+            (Some(stored), Some(next)) => stored == next || stored > now && stored < next,
+            (Some(stored), None) => stored > now,
+            (None, Some(_)) => false,
+        };
+        (!is_enough).then(|| next.map(moment))
+    }
+
+    /// Roughly how many bytes of memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.columns.bytes()
+            + self.followed.iter().map(Following::bytes).sum::<usize>()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_nobody() -> Self {
+        Self {
+            columns: cursus_audience::BlockBuilder::new(Mentions::default()).build(),
+            vocabulary: Arc::new(Vocabulary::new([])),
+            followed: Vec::new(),
+            stored_next: None,
+        }
+    }
+}
+
+/// Whether a block has so many changes, or such that may be of anybody, that it is better read as a whole.
+pub(crate) fn is_mass(changes: &[Change]) -> bool {
+    let all = |change: &Change| change.slots.is_none();
+    let slots = changes.iter().filter_map(|change| change.slots.as_ref()).flatten();
+    changes.iter().any(all) || few(slots.copied().collect()).is_none()
+}
