@@ -15,7 +15,7 @@ use crate::schema::Schema;
 use crate::single::Single;
 use crate::window::{next_change, within_horizon};
 
-/// A rule that makes sense in a workspace, findings to tests of columns.
+/// A rule that makes sense in a workspace, compiled to tests of columns.
 #[derive(Debug)]
 pub struct Plan {
     pub(crate) rule: Rule,
