@@ -57,9 +57,11 @@ fn address(peer: &str) -> String {
     variable(&format!("{}_URL", peer.to_uppercase()))
 }
 
-/// Every variable of ours that a text names.
+/// Every variable of ours that a text names outside of comments.
 fn variables(text: &str) -> BTreeSet<String> {
-    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let is_between = |letter: char| !letter.is_ascii_alphanumeric() && letter != '_';
+    let words = lines.flat_map(|line| line.split(is_between));
     let ours = |word: &&str| word.strip_prefix(PREFIX).is_some_and(|name| !name.is_empty());
     words.filter(ours).map(str::to_owned).collect()
 }
@@ -88,7 +90,8 @@ fn the_chart_sets_what_the_services_read_and_lets_them_call_whom_they_call() {
         let manual = Manual::of(service);
         let (_, section) = parts(&values, service);
         let calls = section.lines().find_map(|line| line.trim().strip_prefix("calls: ")).unwrap();
-        let calls = calls.trim_matches(['[', ']']).split(", ").map(address).collect();
+        let calls = calls.trim_matches(['[', ']']).split(", ").map(address);
+        let calls: BTreeSet<String> = calls.collect();
         assert_eq!(calls, manual.peers(), "whom {service} calls");
         let has_tracking = section.contains("\n    tracking:\n");
         let mut told = variables(&template);
