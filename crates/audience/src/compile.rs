@@ -31,7 +31,7 @@ pub(crate) struct Compiler<'a> {
     schema: &'a Schema,
     limits: &'a Limits,
     room: Room,
-    /// The segments whose rules are being findings, each for the one before it.
+    /// The segments whose rules are being compiled, each for the one before it.
     open: Vec<&'a str>,
     /// The circle of segments that was found, if one was.
     circle: Option<String>,
@@ -47,7 +47,7 @@ pub(crate) struct Findings {
 }
 
 impl<'a> Compiler<'a> {
-    /// `segment` is the one whose rule is findings, if it is one's.
+    /// `segment` is the one whose rule is compiled, if it is one's.
     pub(crate) fn new(schema: &'a Schema, limits: &'a Limits, segment: Option<&'a str>) -> Self {
         Self {
             schema,
