@@ -158,8 +158,8 @@ mod tests {
         }
     }
 
-    fn software() -> Option<Value> {
-        Some(Value::Text("software".to_owned()))
+    fn software() -> Value {
+        Value::Text("software".to_owned())
     }
 
     #[test]
@@ -171,7 +171,7 @@ mod tests {
             let differs = holding.differences(&before, &vocabulary());
             assert_eq!(differs.iter().map(String::as_str).collect::<Vec<_>>(), expected);
         };
-        let first = told("Acme", &[("industry", software())]);
+        let first = told("Acme", &[("industry", Some(software()))]);
         check(first.clone(), &[DISPLAY_NAME, "account.industry"]);
         check(first, &[]);
         let parent = Edit::Set("globex".parse().unwrap());
@@ -190,9 +190,9 @@ mod tests {
         };
         check(told(&"a".repeat(257), &[]), "account.display_name");
         check(told("a\nb", &[]), "account.display_name");
-        check(told("", &[("id", software())]), "account.attributes[id]");
-        check(told("", &[("employees", software())]), "account.attributes[employees]");
-        check(told("", &[("industri", software())]), "account.attributes[industri]");
+        check(told("", &[("id", Some(software()))]), "account.attributes[id]");
+        check(told("", &[("employees", Some(software()))]), "account.attributes[employees]");
+        check(told("", &[("industri", Some(software()))]), "account.attributes[industri]");
         let parent = Edit::Set("acme".parse().unwrap());
         check(Told { parent, ..told("", &[]) }, "account.parent_account");
     }

@@ -6,12 +6,10 @@ use prost::Message;
 use sqlx::PgPool;
 
 use crate::asked::{Asked, Begin};
-use crate::attribute::{Attribute, Draft, MOST_ATTRIBUTES, built_in};
+use crate::attribute::{Attribute, Draft, Entity, MOST_ATTRIBUTES, built_in};
 use crate::error::{Error, What};
 use crate::page::{self, Page};
 use crate::store;
-
-const LIST: &str = "attributes";
 
 /// The attributes of workspaces.
 #[derive(Clone, Debug)]
@@ -60,20 +58,23 @@ impl Attributes {
         Ok(answer)
     }
 
-    /// The declared and the built-in ones, by id.
+    /// The declared and the built-in ones of an entity, by id.
     pub(crate) async fn list(
         &self,
         workspace: &WorkspaceId,
+        entity: Entity,
         (size, token): (i32, &str),
     ) -> Result<Page<Attribute>, Error> {
-        let asked = page::Asked::new(LIST, size, token, page::USUAL)?;
+        let list = format!("{}attributes", entity.prefix());
+        let asked = page::Asked::new(&list, size, token, page::USUAL)?;
         let mut conn = self.pool.acquire().await?;
         let mut attributes = store::attributes::list(&mut conn, workspace).await?;
         attributes.extend(built_in(workspace));
+        attributes.retain(|attribute| attribute.entity == entity);
         attributes.sort_by(|left, right| left.name.id.cmp(&right.name.id));
         let after = asked.after.as_deref().unwrap_or_default();
         attributes.retain(|attribute| attribute.name.id.as_ref() > after);
         let key = |attribute: &Attribute| attribute.name.id.to_string();
-        Ok(Page::new(LIST, &asked, attributes, key))
+        Ok(Page::new(&list, &asked, attributes, key))
     }
 }

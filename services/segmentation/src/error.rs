@@ -64,9 +64,9 @@ impl Error {
 
     /// Whether another transaction was in the way, so that doing it again is enough.
     pub(crate) fn is_contended(&self) -> bool {
-        let source = match self {
-            Self::Database(source) | Self::Feed(cursus_feed::Error::Database(source)) => source,
-            _ => return false,
+        let (Self::Database(source) | Self::Feed(cursus_feed::Error::Database(source))) = self
+        else {
+            return false;
         };
         let code = source.as_database_error().and_then(sqlx::error::DatabaseError::code);
         code.is_some_and(|code| CONTENDED.contains(&&*code))

@@ -16,7 +16,6 @@ use tokio::time::Instant;
 use crate::attribute::Vocabulary;
 use crate::bitmaps::{Bitmap, Bitmaps, Named};
 use crate::block::{BlockName, Change};
-use crate::blocks;
 use crate::error::Error;
 use crate::membership::{Place, Version};
 use crate::metrics;

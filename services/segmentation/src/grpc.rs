@@ -64,7 +64,7 @@ impl SegmentationService for Grpc {
         let (caller, request) = Caller::admit(request, Role::Editor)?;
         let workspace = enter(&caller, &request.parent)?;
         let told = request.attribute.clone().unwrap_or_default();
-        let entity = convert::entity(told.entity)?;
+        let entity = convert::entity(told.entity, "attribute.entity")?;
         let id = entity.prefix().to_owned() + &request.attribute_id;
         let id = id.parse().map_err(Error::name("attribute_id"))?;
         let name = (entity, AttributeName::new(workspace, id));
@@ -80,7 +80,8 @@ impl SegmentationService for Grpc {
         let (caller, request) = Caller::admit(request, Role::Viewer)?;
         let workspace = enter(&caller, &request.parent)?;
         let asked = (request.page_size, request.page_token.as_str());
-        let Page { items, next_token } = self.attributes.list(&workspace, asked).await?;
+        let entity = convert::entity(request.entity, "entity")?;
+        let Page { items, next_token } = self.attributes.list(&workspace, entity, asked).await?;
         Ok(Response::new(proto::ListAttributesResponse {
             attributes: items.into_iter().map(Into::into).collect(),
             next_page_token: next_token,

@@ -116,7 +116,9 @@ impl Index {
         for (workspace, news) in &workspaces {
             if let (News::Versions(versions), Ok(workspace)) = (news, workspace.parse()) {
                 let mut known = self.lock();
-                versions.iter().for_each(|version| known.hear(&workspace, version));
+                for version in versions {
+                    known.hear(&workspace, version);
+                }
             }
         }
         for (workspace, segments) in held {

@@ -3,8 +3,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use cursus_ambient::Ambient;
-use cursus_audience::{Bitset, Block, Mentions, Operator, Plan, Reach, Rule, SLOTS, Value};
-use cursus_ids::{SegmentId, SegmentName, WorkspaceId};
+use cursus_audience::{
+    Bitset, Block, Explanation, Mentions, Operator, Plan, Reach, Rule, SLOTS, Value,
+};
+use cursus_ids::{ContactName, SegmentId, SegmentName, WorkspaceId};
 use cursus_statistics::Alpha;
 use sqlx::{PgConnection, PgPool};
 
@@ -87,7 +89,43 @@ struct Asked {
     plan: Plan,
 }
 
+/// Why a contact is in a segment or is not, told in a form of the caller's.
+#[derive(Debug)]
+pub(crate) struct Explained<T> {
+    pub(crate) revision: i64,
+    pub(crate) time: DateTime<Utc>,
+    pub(crate) explanation: T,
+}
+
 impl Insights {
+    /// Why a contact is in a segment or is not.
+    pub(crate) async fn explain<T>(
+        &self,
+        segment: &SegmentName,
+        contact: &ContactName,
+        tell: impl FnOnce(&Explanation<'_>) -> T,
+    ) -> Result<Explained<T>, Error> {
+        let workspace = &segment.workspace;
+        let mut tx = self.pool.begin_with(SNAPSHOT).await?;
+        let time = self.ambient.now();
+        let vocabulary = store::attributes::all(&mut tx, workspace).await?;
+        let Asked { revision, plan } = asked(&mut tx, segment, &vocabulary).await?;
+        let found =
+            store::contacts::ordinals(&mut tx, workspace, &[contact.id.to_string()]).await?;
+        let nobody = || Error::no_such(What::Contact, contact);
+        let (_, ordinal) = found.into_iter().next().ok_or_else(nobody)?;
+        let (index, slot) = position(ordinal);
+        let block = BlockName::new(workspace.clone(), index);
+        let contact_count = store::contact_count(&mut tx, workspace).await?;
+        let extent = Extent { block: &block, contact_count, slots: Some(&[slot]) };
+        // Since when something is so may lie further back than the rule looks.
+        let wanted = plan.mentions().clone().with_all_of_the_past();
+        let columns = blocks::load(&mut tx, extent, &vocabulary, wanted, time).await?;
+        let explanation =
+            plan.explain(&columns, slot, time.timestamp_micros()).ok_or_else(nobody)?;
+        Ok(Explained { revision, time, explanation: tell(&explanation) })
+    }
+
     /// How large a segment is at the end of each of the next days.
     pub(crate) async fn forecast(&self, name: &SegmentName, days: i32) -> Result<Forecast, Error> {
         let mut tx = self.pool.begin_with(SNAPSHOT).await?;

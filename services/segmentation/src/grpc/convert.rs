@@ -98,13 +98,13 @@ pub(crate) fn kind(told: i32) -> Result<Kind, Error> {
     })
 }
 
-pub(crate) fn entity(told: i32) -> Result<Entity, Error> {
+pub(crate) fn entity(told: i32, field: &str) -> Result<Entity, Error> {
     use proto::AttributeEntity as Told;
     Ok(match Told::try_from(told) {
         Ok(Told::Unspecified | Told::Contact) => Entity::Contact,
         Ok(Told::Account) => Entity::Account,
         Ok(Told::Deal) => Entity::Deal,
-        Err(_) => return Err(Error::invalid("attribute.entity", "use one of those there are")),
+        Err(_) => return Err(Error::invalid(field, "use one of those there are")),
     })
 }
 

@@ -1,13 +1,16 @@
 //! The contract of insights: read what is asked, ask, and tell the answer.
 
 mod convert;
+mod explanation;
 
 use cursus_api::segmentation as proto;
 use cursus_api::segmentation::insight_service_server::InsightService;
 use cursus_chassis::{Caller, Role};
+use cursus_ids::ContactName;
 use tonic::{Request, Response, Status};
 
 use super::request::{enter, segment};
+use super::rule;
 use crate::error::Error;
 use crate::insights::Insights;
 
@@ -22,6 +25,25 @@ pub(crate) struct Insight {
 
 #[tonic::async_trait]
 impl InsightService for Insight {
+    async fn explain_membership(
+        &self,
+        request: Request<proto::ExplainMembershipRequest>,
+    ) -> Result<Response<proto::ExplainMembershipResponse>, Status> {
+        let (caller, request) = Caller::admit(request, Role::Viewer)?;
+        let name = segment(&caller, &request.segment, "segment")?;
+        let contact: ContactName = request.contact.parse().map_err(Error::name("contact"))?;
+        if contact.workspace != name.workspace {
+            return Err(Error::invalid("contact", "is in another workspace").into());
+        }
+        let explained = self.insights.explain(&name, &contact, explanation::clause).await?;
+        Ok(Response::new(proto::ExplainMembershipResponse {
+            member: explained.explanation.holds,
+            revision: explained.revision,
+            time: Some(rule::encode_moment(explained.time)),
+            rule: Some(explained.explanation),
+        }))
+    }
+
     async fn forecast_segment(
         &self,
         request: Request<proto::ForecastSegmentRequest>,

@@ -51,13 +51,11 @@ impl Stored {
             let name = names.name(number).ok_or(Error::Corrupt("attribute"))?;
             attributes.insert(name.to_owned(), value.into());
         }
-        let named =
-            |account: String| Ok::<_, Error>(AccountName::new(workspace.clone(), id(&account)?));
-        let account = self.account_id.map(named);
+        let account = self.account_id.as_deref().map(id).transpose()?;
         Ok(Contact {
             name: ContactName::new(workspace.clone(), id(&self.contact_id)?),
             email: self.email,
-            account: account.transpose()?,
+            account: account.map(|account| AccountName::new(workspace.clone(), account)),
             attributes,
             create_time: self.create_time,
             update_time: self.update_time,

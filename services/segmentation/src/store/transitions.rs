@@ -255,15 +255,12 @@ impl Columns {
 }
 
 fn recorded(row: Row) -> Result<Recorded, Error> {
-    let (entered, left) = match (row.slot, row.entered) {
-        (Some(slot), Some(entered)) => {
-            let slots = vec![u16::try_from(slot).map_err(|_| Error::Corrupt("slot"))?];
-            if entered { (slots, Vec::new()) } else { (Vec::new(), slots) }
-        }
-        _ => {
-            let slots = |bytes: Option<Vec<u8>>| unpack_slots(&bytes.unwrap_or_default());
-            (slots(row.entered_slots)?, slots(row.left_slots)?)
-        }
+    let (entered, left) = if let (Some(slot), Some(entered)) = (row.slot, row.entered) {
+        let slots = vec![u16::try_from(slot).map_err(|_| Error::Corrupt("slot"))?];
+        if entered { (slots, Vec::new()) } else { (Vec::new(), slots) }
+    } else {
+        let slots = |bytes: Option<Vec<u8>>| unpack_slots(&bytes.unwrap_or_default());
+        (slots(row.entered_slots)?, slots(row.left_slots)?)
     };
     let crossing = Crossing {
         revision: Revision { segment: id(&row.segment_id)?, number: row.revision },

@@ -64,23 +64,32 @@ async fn attributes_of_accounts_and_deals_have_their_entity_in_their_name() {
     let replica = started(&world).await;
     replica.declare(&[("industry", AttributeKind::Number)]).await;
     replica.declare_of(AttributeEntity::Deal, &[("industry", AttributeKind::Flag)]).await;
-    let request = proto::ListAttributesRequest {
-        parent: world.parent(),
-        page_size: 100,
-        ..Default::default()
-    };
-    let listed = replica.client().list_attributes(request).await.unwrap().into_inner().attributes;
-    let industries: Vec<_> = listed
-        .iter()
-        .filter(|it| it.name.ends_with("industry"))
-        .map(|it| (id_of(&it.name), it.entity(), it.kind()))
-        .collect();
-    let expected = [
-        ("account.industry".to_owned(), AttributeEntity::Account, AttributeKind::Text),
-        ("deal.industry".to_owned(), AttributeEntity::Deal, AttributeKind::Flag),
-        ("industry".to_owned(), AttributeEntity::Contact, AttributeKind::Number),
-    ];
-    assert_eq!(industries, expected);
+    for (entity, kind, expected) in [
+        (
+            AttributeEntity::Account,
+            AttributeKind::Text,
+            "account.create_time account.display_name account.employees account.id account.industry account.parent",
+        ),
+        (
+            AttributeEntity::Deal,
+            AttributeKind::Flag,
+            "deal.amount deal.close_time deal.create_time deal.currency_code deal.industry deal.stage",
+        ),
+        (AttributeEntity::Unspecified, AttributeKind::Number, "create_time email industry"),
+    ] {
+        let request = proto::ListAttributesRequest {
+            parent: world.parent(),
+            entity: entity.into(),
+            ..Default::default()
+        };
+        let listed =
+            replica.client().list_attributes(request).await.unwrap().into_inner().attributes;
+        let ids: Vec<String> = listed.iter().map(|it| id_of(&it.name)).collect();
+        assert_eq!(ids.join(" "), expected);
+        let industry = listed.iter().find(|it| it.name.ends_with("industry")).unwrap();
+        assert_eq!(industry.kind(), kind);
+        assert!(industry.entity() == entity || industry.entity() == AttributeEntity::Contact);
+    }
     let create = |attribute_id: &str, entity: AttributeEntity| proto::CreateAttributeRequest {
         parent: world.parent(),
         attribute_id: attribute_id.to_owned(),

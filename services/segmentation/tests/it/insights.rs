@@ -7,7 +7,7 @@ use proto::segment_difference::Verdict;
 use tonic::Code;
 
 use crate::rules::{did, has, is};
-use crate::world::{Replica, World, noon, number, refused, text};
+use crate::world::{Replica, World, moment, noon, number, refused, text};
 
 const DAY: i64 = 24 * 3600;
 
@@ -179,4 +179,133 @@ async fn a_question_that_makes_no_sense_is_refused_with_its_field() {
     refused(ask(|request| request.alpha = 0.9).await, invalid, "INVALID_FIELD", "alpha");
     let request = proto::ForecastSegmentRequest { name: replica.segment_name("a"), days: 91 };
     refused(replica.insight().forecast_segment(request).await, invalid, "INVALID_FIELD", "days");
+}
+
+#[tokio::test]
+async fn membership_is_explained_clause_by_clause_with_its_end() {
+    let world = World::new().await;
+    let replica = world.start().await;
+    replica.declare(&[("plan", proto::AttributeKind::Text)]).await;
+    replica.write(vec![replica.contact("ada", &[("plan", text("pro"))])]).await.unwrap();
+    let login = |id: &str, days| replica.event(id, "ada", "login", noon() - TimeDelta::days(days));
+    replica.record(vec![login("1", 5), login("2", 2)]).await.unwrap();
+    let text = r#"contact.plan == "pro" && events("login").within("7d").count() >= 2"#;
+    let segment = proto::Segment { rule_text: text.to_owned(), ..proto::Segment::default() };
+    let request = proto::CreateSegmentRequest {
+        parent: replica.parent(),
+        segment_id: "keen".to_owned(),
+        segment: Some(segment),
+        request_id: String::new(),
+    };
+    let created = replica.client().create_segment(request).await.unwrap().into_inner();
+    assert_eq!(created.rule_text, text.replace("\"7d\"", "\"168h\""), "as it is always written");
+    let explain = |contact: &str| {
+        let request = proto::ExplainMembershipRequest {
+            segment: replica.segment_name("keen"),
+            contact: replica.contact_name(contact),
+        };
+        let mut client = replica.insight();
+        async move { Ok(client.explain_membership(request).await?.into_inner()) }
+    };
+    let explained = explain("ada").await.unwrap();
+    let rule = explained.rule.unwrap();
+    assert!(explained.member && rule.holds);
+    // The older of the two leaves the window two days from now.
+    let end = moment(noon() + TimeDelta::days(2));
+    assert_eq!(rule.until_time, Some(end));
+    let [plan, logins] = &rule.clauses[..] else { panic!("two clauses") };
+    assert_eq!((plan.holds, plan.until_time), (true, None));
+    let Some(proto::clause::Evidence::Attribute(attribute)) = &plan.evidence else {
+        panic!("an attribute")
+    };
+    assert_eq!(
+        (attribute.attribute.as_str(), &attribute.value),
+        ("plan", &Some(crate::world::text("pro")))
+    );
+    let Some(proto::clause::Evidence::Events(events)) = &logins.evidence else { panic!("events") };
+    assert_eq!((events.count, events.value), (2, Some(2.0)));
+    assert_eq!(events.deciding_time, Some(moment(noon() - TimeDelta::days(5))));
+    assert_eq!(logins.since_time, Some(moment(noon() - TimeDelta::days(2))));
+    refused(explain("nobody").await, Code::NotFound, "NO_SUCH_CONTACT", "");
+}
+
+#[tokio::test]
+async fn a_segment_follows_the_segments_it_refers_to() {
+    let world = World::new().await;
+    let replica = world.start().await;
+    replica.declare(&[("plan", proto::AttributeKind::Text)]).await;
+    let contact = |id: &str, plan| replica.contact(id, &[("plan", text(plan))]);
+    replica.write(vec![contact("ada", "pro"), contact("bob", "free")]).await.unwrap();
+    replica.ready_segment("paying", is("plan", text("pro"))).await;
+    let written = |id: &str, rule_text: &str| proto::CreateSegmentRequest {
+        parent: replica.parent(),
+        segment_id: id.to_owned(),
+        segment: Some(proto::Segment {
+            rule_text: rule_text.to_owned(),
+            ..proto::Segment::default()
+        }),
+        request_id: String::new(),
+    };
+    let mut client = replica.client();
+    client.create_segment(written("others", r#"!in_segment("paying")"#)).await.unwrap();
+    replica.ready("others").await;
+    replica.until_members("others", &["ada", "bob"], &[false, true]).await;
+
+    let change = |rule_text: &str| proto::UpdateSegmentRequest {
+        segment: Some(proto::Segment {
+            name: replica.segment_name("paying"),
+            rule_text: rule_text.to_owned(),
+            ..proto::Segment::default()
+        }),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["rule_text".to_owned()] }),
+        request_id: String::new(),
+    };
+    client.update_segment(change(r#"contact.plan == "free""#)).await.unwrap();
+    assert_eq!(replica.segment("others").await.unwrap().revision, 2, "it means something else now");
+    replica.until_members("others", &["ada", "bob"], &[true, false]).await;
+
+    let invalid = Code::InvalidArgument;
+    let circle = client.update_segment(change(r#"in_segment("others")"#)).await;
+    let status = refused(circle, invalid, "INVALID_RULE", "rule_text");
+    assert!(status.message().contains("paying -> others -> paying"), "{}", status.message());
+    let misspelt = client.create_segment(written("typo", "true &&\n  in_segment(\"payng\")")).await;
+    let status = refused(misspelt, invalid, "INVALID_RULE", "rule_text");
+    assert!(status.message().contains("line 2"), "{}", status.message());
+    assert!(status.message().ends_with("did you mean `paying`?"), "{}", status.message());
+    let request = proto::DeleteSegmentRequest {
+        name: replica.segment_name("paying"),
+        request_id: String::new(),
+    };
+    refused(client.delete_segment(request).await, Code::FailedPrecondition, "SEGMENT_IN_USE", "");
+}
+
+#[tokio::test]
+async fn topics_and_buckets_make_segments() {
+    let world = World::new().await;
+    let replica = world.start().await;
+    let contacts = (0..400).map(|n| {
+        let topics: &[&str] = if n % 4 == 0 { &["newsletter"] } else { &[] };
+        replica.contact(&format!("c{n}"), &[("subscriptions", crate::world::texts(topics))])
+    });
+    replica.write(contacts.collect()).await.unwrap();
+    for (id, rule_text) in [
+        ("readers", r#"subscribed("newsletter")"#),
+        ("tenth", r#"bucket("holdout-2026", 0, 10)"#),
+        ("rest", r#"bucket("holdout-2026", 10, 100)"#),
+    ] {
+        let segment =
+            proto::Segment { rule_text: rule_text.to_owned(), ..proto::Segment::default() };
+        let request = proto::CreateSegmentRequest {
+            parent: replica.parent(),
+            segment_id: id.to_owned(),
+            segment: Some(segment),
+            request_id: String::new(),
+        };
+        replica.client().create_segment(request).await.unwrap();
+        replica.ready(id).await;
+    }
+    replica.until_count("readers", 100).await;
+    let tenth = replica.segment("tenth").await.unwrap().member_count;
+    assert!((20..=65).contains(&tenth), "{tenth} of 400");
+    replica.until_count("rest", 400 - tenth).await;
 }
