@@ -48,7 +48,7 @@ async fn shop(world: &World) -> Replica {
     });
     assert_eq!(replica.import(contacts.collect()).await.created_count, 1_200);
     world.ambient.set(noon());
-    let buys = |n: usize| if plan(n) == "pro" { n / 3 % 2 == 0 } else { n / 3 % 10 == 0 };
+    let buys = |n: usize| (n / 3).is_multiple_of(if plan(n) == "pro" { 2 } else { 10 });
     let events: Vec<_> = (0..1_200)
         .filter(|n| buys(*n))
         .map(|n| {
