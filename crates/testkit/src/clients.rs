@@ -48,7 +48,7 @@ pub fn identities(everybody: &[(&str, &[&str], &str)]) -> String {
     let entries = everybody.iter().map(|(subject, roles, workspace)| {
         identity(subject, &format!("{subject}-token"), roles, workspace)
     });
-    Value::from_iter(entries).to_string()
+    entries.collect::<Value>().to_string()
 }
 
 pub(crate) fn identity(subject: &str, token: &str, roles: &[&str], workspace: &str) -> Value {

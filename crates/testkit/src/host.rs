@@ -23,12 +23,12 @@ impl Host {
         F: Future<Output = anyhow::Result<S>>,
     {
         // A runtime cannot be waited for within another.
-        let built = tokio::task::spawn_blocking(move || {
+        let building = tokio::task::spawn_blocking(move || {
             let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
             let service = runtime.block_on(build())?;
             anyhow::Ok((runtime, service))
         });
-        let (runtime, service) = built.await??;
+        let (runtime, service) = building.await??;
         let shutdown = CancellationToken::new();
         Ok((Self { runtime: Some(runtime), running: None, shutdown }, service))
     }

@@ -1,4 +1,4 @@
-//! Looks.
+//! The looks taken at experiments, and what the last one led to.
 
 use chrono::{DateTime, Utc};
 use cursus_ids::ExperimentName;

@@ -23,7 +23,7 @@ fn look(spending_time: f64, arms: &[(u64, u64)]) -> Look {
 fn paid(spending_time: f64, arms: [(u64, f64); 2]) -> Look {
     let mut look = look(spending_time, &arms.map(|(orders, _)| (orders, 1_000)));
     for (seen, (orders, amount)) in look.sight.arms.iter_mut().zip(arms) {
-        let orders = crate::look::real(orders);
+        let orders = real(orders);
         seen.tally.total = orders * amount;
         seen.tally.squares = orders * amount * amount;
     }

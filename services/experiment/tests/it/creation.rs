@@ -4,7 +4,9 @@ use cursus_api::experiment as proto;
 use cursus_api::experiment::metric::Kind;
 use tonic::Code::{AlreadyExists, InvalidArgument, NotFound};
 
-use crate::world::{DAY, REQUEST_ID, SPRING, World, arm, create_request, design, hours, refused};
+use crate::world::{
+    DAY, Fault, REQUEST_ID, SPRING, World, arm, create_request, design, hours, refused,
+};
 
 #[tokio::test]
 async fn a_draft_is_told_in_full_with_what_was_left_out_filled_in() {
@@ -28,8 +30,7 @@ async fn a_draft_is_told_in_full_with_what_was_left_out_filled_in() {
 
 #[tokio::test]
 async fn every_refusal_names_its_field() {
-    type Fault = fn(&mut proto::CreateExperimentRequest);
-    fn spoilt(spoil: fn(&mut proto::Design)) -> impl Fn(&mut proto::CreateExperimentRequest) {
+    fn spoilt(spoil: Fault<proto::Design>) -> impl Fn(&mut proto::CreateExperimentRequest) {
         move |request| spoil(request.experiment.as_mut().unwrap().design.as_mut().unwrap())
     }
     let world = World::new().await;
@@ -40,7 +41,7 @@ async fn every_refusal_names_its_field() {
         let outcome = service.client("ada").create_experiment(request).await;
         refused(outcome, InvalidArgument, "INVALID_FIELD", field);
     };
-    let of_requests: [(&str, Fault); 8] = [
+    let of_requests: [(&str, Fault<proto::CreateExperimentRequest>); 8] = [
         ("parent", |it| it.parent = "acme".to_owned()),
         ("parent", |it| it.parent.clear()),
         ("experiment_id", |it| it.experiment_id.clear()),
@@ -53,7 +54,7 @@ async fn every_refusal_names_its_field() {
     for (field, spoil) in of_requests {
         check(field, &spoil).await;
     }
-    let of_designs: [(&str, fn(&mut proto::Design)); 39] = [
+    let of_designs: [(&str, Fault<proto::Design>); 39] = [
         ("arms", |it| it.arms.clear()),
         ("arms", |it| it.arms = (0..11).map(|number| arm(&format!("a{number}"), 1.0)).collect()),
         ("arms[0].arm_id", |it| it.arms[0].arm_id.clear()),
@@ -186,14 +187,14 @@ async fn the_digest_is_the_same_to_the_bit_when_the_design_is_read_back() {
 async fn another_design_has_another_digest_and_the_name_does_not_matter() {
     let world = World::new().await;
     let service = world.start().await;
-    let digest = async |id: &str, change: fn(&mut proto::Design)| {
+    let digest = async |id: &str, change: Fault<proto::Design>| {
         let mut design = design();
         change(&mut design);
         service.create(id, design).await.unwrap().design_digest
     };
     let first = digest("first", |_| {}).await;
     assert_eq!(digest("second", |_| {}).await, first);
-    let changes: [fn(&mut proto::Design); 6] = [
+    let changes: [Fault<proto::Design>; 6] = [
         |it| it.arms[0].weight = 2.0,
         |it| it.arms[0].display_name = "The men's".to_owned(),
         |it| it.control_arm = "a".to_owned(),

@@ -8,7 +8,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use tonic::Code::{FailedPrecondition, InvalidArgument, NotFound};
 
 use crate::world::{
-    DAY, Replica, World, design, exposure, hours, noon, outcome, purchase, refused,
+    DAY, Fault, Replica, World, design, exposure, hours, noon, outcome, purchase, refused,
 };
 
 const SECOND: TimeDelta = TimeDelta::seconds(1);
@@ -233,7 +233,7 @@ async fn exposures_that_make_no_sense_are_refused_by_field() {
     refused(service.expose(vec![good.clone()]).await, FailedPrecondition, "NOT_STARTED", "");
     service.launch(&drafted).await.unwrap();
     let elsewhere = "workspaces/elsewhere/contacts/ana".to_owned();
-    let faults: [(&str, fn(&mut proto::Exposure)); 6] = [
+    let faults: [(&str, Fault<proto::Exposure>); 6] = [
         ("unit", |it| it.unit = "ana".to_owned()),
         ("arm", |it| it.arm = "c".to_owned()),
         ("exposure_time", |it| it.exposure_time = None),
@@ -268,7 +268,7 @@ async fn outcomes_that_make_no_sense_are_refused_by_field() {
     let good = purchase("o", "ana", 1.0, noon());
     refused(service.record(vec![good.clone()]).await, NotFound, "NOT_FOUND", "");
     service.started(design()).await;
-    let faults: [(&str, fn(&mut proto::OutcomeEvent)); 12] = [
+    let faults: [(&str, Fault<proto::OutcomeEvent>); 12] = [
         ("outcome_id", |it| it.outcome_id.clear()),
         ("outcome_id", |it| it.outcome_id = "x".repeat(129)),
         ("outcome_id", |it| it.outcome_id = "a\0b".to_owned()),
@@ -279,7 +279,7 @@ async fn outcomes_that_make_no_sense_are_refused_by_field() {
         ("values", |it| *it.values.get_mut("amount").unwrap() = f64::NAN),
         ("values", |it| *it.values.get_mut("amount").unwrap() = f64::INFINITY),
         ("values", |it| *it.values.get_mut("amount").unwrap() = -2e9),
-        ("values", |it| drop(it.values.insert("a\0b".to_owned(), 1.0))),
+        ("values", |it| it.values = [("a\0b".to_owned(), 1.0)].into()),
         ("values", |it| it.values.extend((0..20).map(|number| (number.to_string(), 1.0)))),
     ];
     for (field, spoil) in faults {

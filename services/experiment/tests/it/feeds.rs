@@ -170,37 +170,43 @@ async fn events_and_properties_that_nobody_counts_are_not_kept() {
     assert_eq!(kept, [("e2".to_owned(), r#"{"amount": 1000000}"#.to_owned())]);
 }
 
-/// A hundred mails to each arm, of which some are opened in time.
-fn mailing(opened: [usize; 2], time: DateTime<Utc>) -> (Vec<Outcome>, Vec<Outcome>) {
+/// After a hundred mails to each arm were told, and the exposure was closed: also what has not been told, that twenty and
+/// fifty of them were opened in time.
+async fn mailed(world: &World) -> (Replica, Vec<Outcome>) {
+    let service = world.start().await;
+    service.started(proto::Design { holdout_share: 0.0, ..opening() }).await;
     let (mut sent, mut seen) = (Vec::new(), Vec::new());
-    for (arm, opened) in ["a", "b"].into_iter().zip(opened) {
+    for (arm, opened) in [("a", 20), ("b", 50)] {
         let of = |kind: Kind, number: usize, time| Outcome {
             arm: arm.to_owned(),
             ..fact(&format!("{kind:?}-{arm}{number}"), &format!("{arm}{number}"), kind, time)
         };
         sent.extend((0..100).map(|number| of(Kind::Accepted, number, noon())));
-        seen.extend((0..opened).map(|number| of(Kind::Opened, number, time)));
+        seen.extend((0..opened).map(|number| of(Kind::Opened, number, noon() + HALF_HOUR)));
     }
-    (sent, seen)
+    world.delivery_tells(sent);
+    world.segmentation_tells(vec![bought("e1", "a1", 1.0, noon())]);
+    caught_up(world, 1, 1).await;
+    service.close().await.unwrap();
+    (service, seen)
 }
 
-async fn rests_on(service: &Replica, opened: [i64; 2]) {
+/// Time passes and the monitors go round without an end of it.
+async fn stays_open(world: &World, service: &Replica) {
+    world.monitored().await;
+    assert_eq!(service.get().await.unwrap().state(), State::Maturing);
+}
+
+async fn rests_on_everything(service: &Replica) {
     service.reaches(State::Decidable).await;
     let text = service.verdict().await.reason_text;
-    let points = opened[1] - opened[0];
-    assert!(text.contains(&format!("b leads a by {points}.0 points")), "{text}");
+    assert!(text.contains("b leads a by 30.0 points"), "{text}");
 }
 
 #[tokio::test]
 async fn the_verdict_waits_for_a_feed_that_is_away_and_counts_what_it_tells_then() {
     let world = World::following().await;
-    let service = world.start().await;
-    service.started(proto::Design { holdout_share: 0.0, ..opening() }).await;
-    let (sent, seen) = mailing([20, 50], noon() + HALF_HOUR);
-    world.delivery_tells(sent);
-    world.segmentation_tells(vec![bought("e1", "a1", 1.0, noon())]);
-    caught_up(&world, 1, 1).await;
-    service.close().await.unwrap();
+    let (service, seen) = mailed(&world).await;
     world.outcomes.go_away();
     until("the loss is noticed", async || {
         let connected: bool = sqlx::query_scalar(
@@ -214,22 +220,15 @@ async fn the_verdict_waits_for_a_feed_that_is_away_and_counts_what_it_tells_then
     .await;
     world.delivery_tells(seen);
     world.ambient.advance(DAY * 2);
-    world.monitored().await;
-    assert_eq!(service.get().await.unwrap().state(), State::Maturing);
+    stays_open(&world, &service).await;
     world.outcomes.come_back();
-    rests_on(&service, [20, 50]).await;
+    rests_on_everything(&service).await;
 }
 
 #[tokio::test]
 async fn a_follower_that_was_killed_is_not_taken_for_one_that_has_nothing_to_tell() {
     let world = World::following().await;
-    let service = world.start().await;
-    service.started(proto::Design { holdout_share: 0.0, ..opening() }).await;
-    let (sent, seen) = mailing([20, 50], noon() + HALF_HOUR);
-    world.delivery_tells(sent);
-    world.segmentation_tells(vec![bought("e1", "a1", 1.0, noon())]);
-    service.close().await.unwrap();
-    caught_up(&world, 1, 1).await;
+    let (service, seen) = mailed(&world).await;
     let place: (i32, i32) = sqlx::query_as(
         "select classid::int4, objid::int4 from pg_locks join pg_stat_activity using (pid)
          where application_name = 'experiment.outcomes/0' and datname = current_database()
@@ -249,24 +248,18 @@ async fn a_follower_that_was_killed_is_not_taken_for_one_that_has_nothing_to_tel
         is_stolen = stealing.bind(place.0).bind(place.1).fetch_one(&mut *thief).await.unwrap();
     }
     let service = world.start().await;
-    world.monitored().await;
-    assert_eq!(service.get().await.unwrap().state(), State::Maturing);
+    stays_open(&world, &service).await;
     let giving_back = sqlx::query("select pg_advisory_unlock($1, $2)");
     giving_back.bind(place.0).bind(place.1).execute(&mut *thief).await.unwrap();
-    rests_on(&service, [20, 50]).await;
+    rests_on_everything(&service).await;
 }
 
 #[tokio::test]
 async fn a_feed_that_tells_without_end_of_long_ago_does_not_keep_the_verdict() {
     let world = World::following().await;
-    let service = world.start().await;
-    service.started(proto::Design { holdout_share: 0.0, ..opening() }).await;
-    let (sent, seen) = mailing([20, 50], noon() + HALF_HOUR);
-    world.delivery_tells(sent);
+    let (service, seen) = mailed(&world).await;
     world.delivery_tells(seen);
-    world.segmentation_tells(vec![bought("e1", "a1", 1.0, noon())]);
     caught_up(&world, 2, 1).await;
-    service.close().await.unwrap();
     world.ambient.advance(DAY + Duration::from_hours(1));
     // As if segmentation had been telling of the past for more than a minute, and still were.
     let import = "update followings
@@ -274,28 +267,21 @@ async fn a_feed_that_tells_without_end_of_long_ago_does_not_keep_the_verdict() {
              heard_time = clock_timestamp() + interval '1 hour'
          where feed = 'segmentation.events'";
     sqlx::query(import).execute(&world.database.pool).await.unwrap();
-    rests_on(&service, [20, 50]).await;
+    rests_on_everything(&service).await;
 }
 
 #[tokio::test]
 async fn a_feed_that_catches_up_is_waited_for_until_it_tells_of_later_things() {
     let world = World::following().await;
-    let service = world.start().await;
-    service.started(proto::Design { holdout_share: 0.0, ..opening() }).await;
-    let (sent, seen) = mailing([20, 50], noon() + HALF_HOUR);
-    world.delivery_tells(sent);
-    world.segmentation_tells(vec![bought("e1", "a1", 1.0, noon())]);
-    caught_up(&world, 1, 1).await;
-    service.close().await.unwrap();
+    let (service, seen) = mailed(&world).await;
     // As if delivery never paused.
     let busy = "update followings set heard_time = clock_timestamp() + interval '1 hour'
          where feed = 'delivery.outcomes'";
     sqlx::query(busy).execute(&world.database.pool).await.unwrap();
     world.ambient.advance(DAY + Duration::from_hours(1));
-    world.monitored().await;
-    assert_eq!(service.get().await.unwrap().state(), State::Maturing);
+    stays_open(&world, &service).await;
     world.delivery_tells(seen);
     let after = noon() + TimeDelta::days(1) + TimeDelta::minutes(1);
     world.delivery_tells(vec![fact("later", "a1", Kind::Unsubscribed, after)]);
-    rests_on(&service, [20, 50]).await;
+    rests_on_everything(&service).await;
 }

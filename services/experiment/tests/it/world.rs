@@ -368,6 +368,9 @@ pub(crate) fn create_request(id: &str, design: proto::Design) -> proto::CreateEx
     }
 }
 
+/// A way to make a message malformed.
+pub(crate) type Fault<M> = fn(&mut M);
+
 /// Of the holdout where the arm is empty.
 pub(crate) fn exposure(id: &str, arm: &str, time: DateTime<Utc>) -> proto::Exposure {
     proto::Exposure {
