@@ -17,11 +17,13 @@ pub struct Feed<A> {
 struct State<A> {
     runs: Vec<A>,
     is_away: bool,
+    /// How often it went away, so that no stream outlives even a short absence.
+    absences: usize,
 }
 
 impl<A> Default for Feed<A> {
     fn default() -> Self {
-        let state = State { runs: Vec::new(), is_away: false };
+        let state = State { runs: Vec::new(), is_away: false, absences: 0 };
         Self { state: watch::Sender::new(state), watched: AtomicUsize::new(0) }
     }
 }
@@ -38,7 +40,10 @@ impl<A: Clone + Send + Sync + 'static> Feed<A> {
 
     /// Ends every stream and refuses new ones, until it [comes back](Self::come_back).
     pub fn go_away(&self) {
-        self.state.send_modify(|state| state.is_away = true);
+        self.state.send_modify(|state| {
+            state.is_away = true;
+            state.absences += 1;
+        });
     }
 
     pub fn come_back(&self) {
@@ -55,9 +60,13 @@ impl<A: Clone + Send + Sync + 'static> Feed<A> {
         &self,
         cursor: &str,
     ) -> Result<BoxStream<'static, Result<A, Status>>, Status> {
-        if self.state.borrow().is_away {
-            return Err(Status::unavailable("the feed is away"));
-        }
+        let absences = {
+            let state = self.state.borrow();
+            if state.is_away {
+                return Err(Status::unavailable("the feed is away"));
+            }
+            state.absences
+        };
         self.watched.fetch_add(1, Ordering::Relaxed);
         let known = match cursor.get(16..) {
             None => 0,
@@ -67,11 +76,12 @@ impl<A: Clone + Send + Sync + 'static> Feed<A> {
         let follower = (self.state.subscribe(), known);
         let runs = stream::unfold(
             follower,
-            |(mut state, known): (watch::Receiver<State<A>>, usize)| async move {
-                let is_news = |state: &State<A>| state.is_away || known < state.runs.len();
+            move |(mut state, known): (watch::Receiver<State<A>>, usize)| async move {
+                let is_over = |state: &State<A>| state.absences > absences;
+                let is_news = |state: &State<A>| is_over(state) || known < state.runs.len();
                 let run = {
                     let state = state.wait_for(is_news).await.ok()?;
-                    if state.is_away {
+                    if is_over(&state) {
                         return None;
                     }
                     state.runs.get(known)?.clone()

@@ -116,8 +116,10 @@ async fn each_outcome_is_one_event_across_replicas_restarts_and_repetitions() {
         query.fetch_one(&world.database.pool).await.unwrap()
     };
     crate::world::until("ten were recorded", async || (count().await == 10).then_some(())).await;
-    // One of them was following; whichever it was, the work goes on.
+    // One of them was following; whichever it was, the work goes on, even though delivery is away for a moment.
     first.kill();
+    delivery.feed.go_away();
+    delivery.feed.come_back();
     // Delivery tells the same fact again, as it may.
     delivery.happens(outcome(&world, "o3", "ana", Opened, Human));
     for n in 10..20 {
