@@ -1,4 +1,4 @@
-//! The looks taken at experiments, and what the last one led to.
+//! Queries about looks: what was counted, and what was said about it.
 
 use chrono::{DateTime, Utc};
 use cursus_ids::ExperimentName;
