@@ -1,7 +1,6 @@
 //! What a test starts with: a database, a clock, and one or more replicas of the service.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -13,13 +12,12 @@ use cursus_api::segmentation::crm_service_client::CrmServiceClient;
 use cursus_api::segmentation::insight_service_client::InsightServiceClient;
 use cursus_api::segmentation::segmentation_service_client::SegmentationServiceClient;
 use cursus_segmentation::{Config, MIGRATOR, Segmentation};
-use cursus_testkit::clients::{Authorized, channel};
+pub(crate) use cursus_testkit::clients::refused;
+use cursus_testkit::clients::{self, Authorized, channel};
+use cursus_testkit::host::Host;
 use cursus_testkit::scratch::{self, Database};
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
-use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status};
+use tonic::Status;
 
 pub(crate) type Client = SegmentationServiceClient<Authorized>;
 pub(crate) type Crm = CrmServiceClient<Authorized>;
@@ -42,8 +40,7 @@ pub(crate) struct World {
 /// A replica, in a runtime of its own, so that it can be killed.
 pub(crate) struct Replica {
     address: SocketAddr,
-    runtime: Option<Runtime>,
-    shutdown: CancellationToken,
+    host: Host,
     workspace: String,
 }
 
@@ -52,7 +49,14 @@ impl World {
         let database = scratch::database("segmentation", &MIGRATOR).await.unwrap();
         let files = tempfile::tempdir().unwrap();
         let workspace = scratch::unique("w");
-        std::fs::write(files.path().join("identities"), identities(&workspace)).unwrap();
+        let everybody: [(&str, &[&str], &str); 4] = [
+            ("ada", &["editor"], &workspace),
+            ("edith", &["viewer"], &workspace),
+            ("delivery", &["service"], "*"),
+            ("mallory", &["editor"], "elsewhere"),
+        ];
+        let everybody = clients::identities(&everybody);
+        std::fs::write(files.path().join("identities"), everybody).unwrap();
         std::fs::write(files.path().join("token"), "segmentation-token").unwrap();
         Self {
             ambient: Ambient::manual(noon(), 7),
@@ -78,19 +82,12 @@ impl World {
     }
 
     pub(crate) async fn start(&self) -> Replica {
-        let config = self.config();
-        let ambient = self.ambient.clone();
-        let building = tokio::task::spawn_blocking(move || {
-            let mut builder = tokio::runtime::Builder::new_multi_thread();
-            let runtime = builder.worker_threads(2).enable_all().build().unwrap();
-            let segmentation = runtime.block_on(Segmentation::build(config, ambient)).unwrap();
-            (runtime, segmentation)
-        });
-        let (runtime, segmentation) = building.await.unwrap();
+        let (config, ambient) = (self.config(), self.ambient.clone());
+        let built = Host::build(move || Segmentation::build(config, ambient)).await;
+        let (mut host, segmentation) = built.unwrap();
         let address = segmentation.local_addr();
-        let shutdown = CancellationToken::new();
-        runtime.spawn(segmentation.run(shutdown.clone()));
-        Replica { address, runtime: Some(runtime), shutdown, workspace: self.workspace.clone() }
+        host.run(|shutdown| segmentation.run(shutdown));
+        Replica { address, host, workspace: self.workspace.clone() }
     }
 
     pub(crate) fn parent(&self) -> String {
@@ -141,10 +138,8 @@ impl Replica {
     }
 
     /// Ends it at once, in the middle of whatever it does.
-    pub(crate) fn kill(mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+    pub(crate) fn kill(self) {
+        self.host.kill();
     }
 
     pub(crate) fn parent(&self) -> String {
@@ -325,16 +320,6 @@ impl Replica {
     }
 }
 
-impl Drop for Replica {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
-        if let Some(runtime) = self.runtime.take() {
-            // A runtime cannot be waited for within another; the database goes with its connections.
-            runtime.shutdown_background();
-        }
-    }
-}
-
 /// Waits until something is so.
 pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let started = std::time::Instant::now();
@@ -386,40 +371,4 @@ pub(crate) fn texts(texts: &[&str]) -> proto::Value {
 
 pub(crate) fn nothing() -> proto::Value {
     proto::Value { kind: None }
-}
-
-/// What a refusal says: the code, the reason and the field.
-#[track_caller]
-pub(crate) fn refused<T: std::fmt::Debug>(
-    outcome: Result<T, Status>,
-    code: Code,
-    reason: &str,
-    field: &str,
-) -> Status {
-    let status = outcome.expect_err("should be refused");
-    let told = (status.code(), cursus_fault::reason(&status).unwrap_or_default());
-    assert_eq!(told, (code, reason.to_owned()), "{status:?}");
-    assert_eq!(cursus_fault::value(&status, "field").unwrap_or_default(), field, "{status:?}");
-    status
-}
-
-fn identities(workspace: &str) -> String {
-    let mut listed = String::from("[");
-    for (subject, role, workspace) in [
-        ("ada", "editor", workspace),
-        ("edith", "viewer", workspace),
-        ("delivery", "service", "*"),
-        ("mallory", "editor", "elsewhere"),
-    ] {
-        let digest = Sha256::digest(format!("{subject}-token"));
-        let mut hex = String::new();
-        digest.iter().for_each(|byte| write!(hex, "{byte:02x}").unwrap());
-        let comma = if listed.len() > 1 { "," } else { "" };
-        write!(
-            listed,
-            r#"{comma}{{"subject": "{subject}", "token_sha256": "{hex}", "roles": ["{role}"], "workspaces": ["{workspace}"]}}"#
-        )
-        .unwrap();
-    }
-    listed + "]"
 }
