@@ -170,7 +170,7 @@ async fn the_digest_is_the_same_to_the_bit_when_the_design_is_read_back() {
     for number in 1..100 {
         let asked = proto::Design {
             arms: vec![arm("a", seventh(number)), arm("b", 1e6 / seventh(number) / 1e3)],
-            holdout_share: 0.3 / seventh(number),
+            holdout_share: 0.07 / seventh(number),
             test_share: 1.0 / seventh(number + 7),
             alpha: 0.01 * (0.1 + 0.2) * seventh(number) / 10.0,
             response_median: Some(prost_types::Duration { seconds: 9_000, nanos: 100_000_001 }),
