@@ -18,14 +18,13 @@ use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use self::request::{MOST_AT_ONCE, at_most, contacts, each_once, enter, rows, segment};
+use self::request::{
+    MOST_AT_ONCE, at_most, contacts, each_once, enter, rows, sample_size, segment,
+};
 use crate::asked::Asked;
-use crate::attribute;
 use crate::attributes::Attributes;
-use crate::contact;
 use crate::contacts::Contacts;
 use crate::error::Error;
-use crate::event;
 use crate::events::{Events, FEED, Others};
 use crate::members::Members;
 use crate::metrics;
@@ -34,9 +33,7 @@ use crate::segment::{self, DisplayName};
 use crate::segments::Segments;
 use crate::snapshots::Snapshots;
 use crate::transitions::Transitions;
-
-/// The most contacts a preview shows.
-const LARGEST_SAMPLE: i32 = 100;
+use crate::{attribute, contact, event};
 
 /// Answers gRPC requests.
 #[derive(Clone, Debug)]
@@ -296,10 +293,9 @@ impl SegmentationService for Grpc {
     ) -> Answer<proto::PreviewSegmentResponse> {
         let (caller, request) = Caller::admit(request, Role::Viewer)?;
         let workspace = enter(&caller, &request.parent)?;
-        let sample_size = usize::try_from(request.sample_size.min(LARGEST_SAMPLE))
-            .map_err(|_| Error::invalid("sample_size", "cannot be negative"))?;
+        let size = sample_size(request.sample_size)?;
         let rule = convert::written_rule(request.rule, request.rule_text)?;
-        let preview = self.segments.preview(&workspace, &rule, sample_size).await?;
+        let preview = self.segments.preview(&workspace, &rule, size).await?;
         Ok(Response::new(preview.into()))
     }
 

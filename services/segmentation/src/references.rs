@@ -13,6 +13,9 @@ use crate::error::Error;
 use crate::store;
 use crate::store::segments::Revision;
 
+/// How many segments are looked through for the name that was perhaps meant.
+const MOST_SUGGESTED: i64 = 1_000;
+
 /// Compiles a stored revision with the rules of the revisions it means.
 pub(crate) async fn compile(
     conn: &mut PgConnection,
@@ -34,7 +37,15 @@ pub(crate) async fn compile_new(
     (segment, rule): (Option<&SegmentId>, &Rule),
 ) -> Result<Plan, Error> {
     let references = in_force(conn, workspace, rule).await?;
-    let schema = schema(vocabulary, closure(conn, workspace, references).await?);
+    let is_complete = references.len() == rule.references().len();
+    let mut rules = closure(conn, workspace, references).await?;
+    if !is_complete {
+        // The rule will be refused: what is missing is the name that was perhaps meant.
+        for id in store::revisions::ids(conn, workspace, MOST_SUGGESTED).await? {
+            rules.entry(id).or_insert(Rule::Any(Vec::new()));
+        }
+    }
+    let schema = schema(vocabulary, rules);
     Ok(match segment {
         Some(id) => Plan::compile_segment(id.as_ref(), rule, &schema, Limits::default())?,
         None => Plan::compile(rule, &schema, Limits::default())?,
@@ -51,7 +62,7 @@ pub(crate) async fn in_force(
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    store::segments::in_force(conn, workspace, &ids).await
+    store::revisions::in_force(conn, workspace, &ids).await
 }
 
 /// Gives every segment that depends on a changed one its next revision, and returns all that are new, the changed one
@@ -67,7 +78,7 @@ pub(crate) async fn follow(
     let mut dependents = Vec::new();
     let mut new = vec![changed];
     while let Some(segment) = open.pop() {
-        for dependent in store::segments::dependents(conn, workspace, &segment).await? {
+        for dependent in store::revisions::dependents(conn, workspace, &segment).await? {
             if next.contains_key(&dependent.segment) {
                 continue;
             }
@@ -77,15 +88,15 @@ pub(crate) async fn follow(
         }
     }
     for (before, rule, mut references) in
-        store::segments::rules(conn, workspace, &dependents).await?
+        store::revisions::rules(conn, workspace, &dependents).await?
     {
         for reference in &mut references {
             reference.number = next.get(&reference.segment).copied().unwrap_or(reference.number);
         }
         let revision = Revision { number: before.number + 1, ..before };
         let name = (workspace, &revision);
-        store::segments::insert_revision(conn, name, &rule, &references, now).await?;
-        store::segments::advance(conn, workspace, &revision, now).await?;
+        store::revisions::insert_revision(conn, name, &rule, &references, now).await?;
+        store::revisions::advance(conn, workspace, &revision, now).await?;
         new.push(revision);
     }
     Ok(new)
@@ -102,7 +113,8 @@ async fn closure(
     // One query for each level of references, of which the compiler allows few.
     while !open.is_empty() {
         let asked: Vec<Revision> = std::mem::take(&mut open).into_iter().collect();
-        for (revision, rule, references) in store::segments::rules(conn, workspace, &asked).await? {
+        for (revision, rule, references) in store::revisions::rules(conn, workspace, &asked).await?
+        {
             found.insert(revision.segment, rule);
             open.extend(references);
         }

@@ -123,7 +123,7 @@ impl Segments {
             Begin::First(first) => first,
         };
         let contact_count = store::lock_workspace(&mut tx, &name.workspace).await?;
-        let dependents = store::segments::dependents(&mut tx, &name.workspace, &name.id).await?;
+        let dependents = store::revisions::dependents(&mut tx, &name.workspace, &name.id).await?;
         if let Some(by) = dependents.first() {
             let by = SegmentName::new(name.workspace.clone(), by.segment.clone()).to_string();
             return Err(Error::InUse { segment: name.to_string(), by });
@@ -240,7 +240,7 @@ async fn revise_rule(
     let revision = Revision { segment: name.id.clone(), number };
     let meant = references::in_force(tx, &name.workspace, &written.rule).await?;
     let key = (&name.workspace, &revision);
-    store::segments::insert_revision(tx, key, &written.rule, &meant, now).await?;
+    store::revisions::insert_revision(tx, key, &written.rule, &meant, now).await?;
     Ok(revision)
 }
 

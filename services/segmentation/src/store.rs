@@ -7,6 +7,7 @@ pub(crate) mod contacts;
 pub(crate) mod containers;
 pub(crate) mod deals;
 pub(crate) mod events;
+pub(crate) mod revisions;
 pub(crate) mod segments;
 pub(crate) mod snapshots;
 pub(crate) mod transitions;

@@ -1,21 +1,23 @@
 //! The history of membership: recording who entered and left, listing it, following it, and since when somebody is in.
 
+mod place;
+mod telling;
+
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use cursus_feed::{Cursor, Entry, Feed, MalformedCursor, Topic};
+use cursus_feed::{Entry, Feed, Topic};
 use cursus_ids::{ContactId, ContactName, SegmentId, SegmentName, WorkspaceId};
-use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, stream};
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::place::Place;
+use self::telling::Telling;
 use crate::block::{BlockName, position};
 use crate::error::{Error, What};
-use crate::grpc::transition::{from_fact, to_facts};
+use crate::grpc::transition::to_facts;
 use crate::members::Members;
 use crate::page::{self, Page};
 use crate::store;
@@ -59,13 +61,6 @@ pub(crate) struct Stay {
     pub(crate) segment: SegmentName,
     pub(crate) revision: i64,
     pub(crate) enter_time: Option<DateTime<Utc>>,
-}
-
-/// A place in the feed: after so many transitions of the fact that follows a cursor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
-    cursor: Cursor,
-    told: usize,
 }
 
 /// Records what crossed and tells those who watch, in the transaction that makes it so.
@@ -329,75 +324,6 @@ impl<'a> Looking<'a> {
     }
 }
 
-/// Following the feed, fact after fact.
-struct Telling {
-    pool: PgPool,
-    pages: BoxStream<'static, Result<cursus_feed::Page, cursus_feed::Error>>,
-    /// Read and not told yet, the first perhaps in part.
-    facts: VecDeque<cursus_feed::Fact>,
-    /// How far the feed was read when there are no more facts.
-    next: Cursor,
-    place: Place,
-}
-
-impl Telling {
-    async fn run(&mut self) -> Result<Option<(Vec<Transition>, Place)>, Error> {
-        if self.facts.is_empty() {
-            let Some(page) = self.pages.next().await.transpose()? else { return Ok(None) };
-            self.next = page.next;
-            self.facts.extend(page.facts);
-        }
-        // Everything told at once is of one workspace, whose contacts are named by one query.
-        let workspace = self.facts.front().map(|fact| fact.workspace_id.clone());
-        let mut found = Vec::new();
-        while found.len() < RUN
-            && let Some(fact) =
-                self.facts.pop_front_if(|it| Some(&it.workspace_id) == workspace.as_ref())
-        {
-            let is_whole = self.tell(&fact, &mut found)?;
-            if is_whole {
-                self.place = Place { cursor: fact.cursor, told: 0 };
-            } else {
-                self.facts.push_front(fact);
-            }
-        }
-        if self.facts.is_empty() {
-            self.place = Place { cursor: self.next, told: 0 };
-        }
-        let Some(workspace) = workspace else { return Ok(Some((Vec::new(), self.place))) };
-        let workspace = workspace.parse().map_err(|_| Error::Corrupt("id"))?;
-        let mut conn = self.pool.acquire().await?;
-        Ok(Some((name(&mut conn, &workspace, found).await?, self.place)))
-    }
-
-    /// Tells what there is room for, and says whether that was all.
-    fn tell(&mut self, fact: &cursus_feed::Fact, found: &mut Vec<Found>) -> Result<bool, Error> {
-        let Fact { block, record_time, crossings } = from_fact(&fact.payload)?;
-        let workspace = fact.workspace_id.parse().map_err(|_| Error::Corrupt("id"))?;
-        let block = BlockName::new(workspace, block);
-        let mut skipped = 0;
-        for crossing in crossings {
-            let skip = self.place.told - skipped;
-            if crossing.len() <= skip {
-                skipped += crossing.len();
-                continue;
-            }
-            skipped += skip;
-            let recorded = Arc::new((crossing, record_time));
-            for (slot, direction) in recorded.0.each().skip(skip) {
-                if found.len() == RUN {
-                    return Ok(false);
-                }
-                let (ordinal, recorded) = (block.ordinal(slot), Arc::clone(&recorded));
-                found.push(Found { ordinal, direction, recorded });
-                self.place.told += 1;
-                skipped += 1;
-            }
-        }
-        Ok(true)
-    }
-}
-
 /// Puts the names of the contacts to what was found. Those of contacts that are no more are left out.
 async fn name(
     conn: &mut PgConnection,
@@ -423,40 +349,4 @@ async fn name(
         })
     };
     Ok(found.into_iter().filter_map(transition).collect())
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cursor, told } = self;
-        if *told == 0 { write!(f, "{cursor}") } else { write!(f, "{cursor}+{told}") }
-    }
-}
-
-impl FromStr for Place {
-    type Err = Error;
-
-    fn from_str(token: &str) -> Result<Self, Error> {
-        let (cursor, told) = token.split_once('+').unwrap_or((token, "0"));
-        let malformed = |_| cursus_feed::Error::Malformed(MalformedCursor);
-        Ok(Self {
-            cursor: cursor.parse().map_err(cursus_feed::Error::Malformed)?,
-            told: told.parse().map_err(malformed)?,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_survives_the_way_to_a_client_and_back() {
-        let cursor: Cursor = "00000000000000010000000000000002".parse().unwrap();
-        for place in [Place::default(), Place { cursor, told: 0 }, Place { cursor, told: 3_000 }] {
-            assert_eq!(place.to_string().parse::<Place>().unwrap(), place);
-        }
-        for token in ["+", "x+1", "00000000000000010000000000000002+", "+-1"] {
-            assert!(token.parse::<Place>().is_err(), "{token}");
-        }
-    }
 }

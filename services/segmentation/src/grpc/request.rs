@@ -13,6 +13,9 @@ use crate::refusal::Refusal;
 /// The most rows of one request.
 pub(super) const MOST_AT_ONCE: usize = 1_000;
 
+/// The most contacts a preview shows.
+const LARGEST_SAMPLE: i32 = 100;
+
 /// Reads the parent of a request, and refuses a workspace that is not the caller's.
 pub(super) fn enter(caller: &Caller, parent: &str) -> Result<WorkspaceId, Status> {
     let workspace = parse_parent(parent).map_err(Error::name("parent"))?;
@@ -47,6 +50,12 @@ pub(super) fn names<T>(
             .map_err(|refusal| Error::invalid(refusal.field, refusal.message))
     };
     names.iter().enumerate().map(read).collect()
+}
+
+/// Reads how many contacts a preview is to show.
+pub(super) fn sample_size(told: i32) -> Result<usize, Error> {
+    let size = usize::try_from(told.min(LARGEST_SAMPLE));
+    size.map_err(|_| Error::invalid("sample_size", "cannot be negative"))
 }
 
 /// Reads every row, or names the first that is refused.

@@ -75,7 +75,11 @@ async fn attributes_of_accounts_and_deals_have_their_entity_in_their_name() {
             AttributeKind::Flag,
             "deal.amount deal.close_time deal.create_time deal.currency_code deal.industry deal.stage",
         ),
-        (AttributeEntity::Unspecified, AttributeKind::Number, "create_time email industry"),
+        (
+            AttributeEntity::Unspecified,
+            AttributeKind::Number,
+            "create_time email industry subscriptions",
+        ),
     ] {
         let request = proto::ListAttributesRequest {
             parent: world.parent(),

@@ -31,7 +31,7 @@ async fn attributes_are_listed_page_by_page_with_the_built_in_ones() {
             break;
         }
     }
-    assert_eq!(ids, ["create_time", "email", "plan", "spend"]);
+    assert_eq!(ids, ["create_time", "email", "plan", "spend", "subscriptions"]);
 }
 
 #[tokio::test]
