@@ -136,7 +136,8 @@ impl World {
         until("the monitors went round", async || {
             let queries: Vec<(i32, DateTime<Utc>)> = sqlx::query_as(
                 "select pid, query_start from pg_stat_activity
-                 where datname = current_database() and application_name like 'experiment.looks/_'",
+                 where datname = current_database() and application_name like 'experiment.looks/_'
+                     and query_start is not null",
             )
             .fetch_all(&self.database.pool)
             .await
