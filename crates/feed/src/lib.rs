@@ -9,7 +9,7 @@
 //! *writes*, in any database of the same Postgres server, holds every reader back: keep transactions short. Read only
 //! from the primary, and do not publish from sessions with `synchronous_commit = off`.
 //!
-//! A service that publishes has these tables, word for word, in a migration, and calls [`maintain`] at the start and
+//! A service that publishes has these tables, word for word, in a migration, and calls [`maintain()`] at the start and
 //! then about every hour:
 //!
 //! ```sql

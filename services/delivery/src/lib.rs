@@ -1,8 +1,8 @@
 //! May we send, did it arrive, and what did people do with it.
 //!
-//! A broadcast is created under an approval that is checked with the orchestrator. The [`planner`] writes a row for every
-//! contact of its snapshot: that is the ledger. Lanes of the [`worker`] hand the messages over, each partition owned by
-//! one lane of one replica, with the intent of each final dot committed before it is sent. [`http`] answers recipients.
+//! A broadcast is created under an approval that is checked with the orchestrator. The `planner` writes a row for every
+//! contact of its snapshot: that is the ledger. Lanes of the `worker` hand the messages over, each partition owned by
+//! one lane of one replica, with the intent of each final dot committed before it is sent. `http` answers recipients.
 //! Everything that happened is a fact in the feed.
 
 mod actor;

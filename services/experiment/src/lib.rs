@@ -1,8 +1,8 @@
 //! Which arm, is there a winner yet, and how sure are we.
 //!
-//! Experiments are designed, started and decided through [`grpc`] ([`experiments`]). [`follower`] keeps what delivery and
+//! Experiments are designed, started and decided through `grpc` (`experiments`). `follower` keeps what delivery and
 //! segmentation tell, exposures and what units did, in any order; the two meet when they are counted. The monitor
-//! ([`worker`]) takes looks at what was counted while an experiment matures; [`verdict`] says what they mean. Reading
+//! (`worker`) takes looks at what was counted while an experiment matures; `verdict` says what they mean. Reading
 //! results never is a look.
 
 mod assignment;

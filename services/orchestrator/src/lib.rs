@@ -1,8 +1,8 @@
 //! What happens next, who allowed it, and what it brought.
 //!
-//! People create campaigns ([`campaigns`]) and allow them ([`approvals`]); the reconciler ([`worker`]) brings every
-//! campaign on from what is recorded, by asking the other services ([`peers`]) for things that may be repeated. Whatever
-//! is decided or done is in the record ([`audit`]).
+//! People create campaigns (`campaigns`) and allow them (`approvals`); the reconciler (`worker`) brings every
+//! campaign on from what is recorded, by asking the other services (`peers`) for things that may be repeated. Whatever
+//! is decided or done is in the record (`audit`).
 
 mod approval;
 mod approvals;

@@ -2,7 +2,7 @@
 //!
 //! Contacts are counted by the set of segments they are in ([`Cells`]). Any union of segments, and what one has that
 //! another has not, is a sum over cells; so everything else follows without looking at contacts again: [`readings`],
-//! [`overlaps`], the tests in [`judgement`] and the proposal in [`portfolio`].
+//! overlaps, the tests in [`judgement`] and the proposal in [`portfolio`].
 
 pub(crate) mod judgement;
 pub(crate) mod portfolio;
