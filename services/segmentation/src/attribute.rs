@@ -38,9 +38,7 @@ pub(crate) struct Draft {
 impl Draft {
     pub(crate) fn new(name: AttributeName, kind: Kind, description: String) -> Result<Self, Error> {
         let id = name.id.as_ref();
-        let is_identifier = id.starts_with(|first: char| first.is_ascii_lowercase())
-            && id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-        if !is_identifier {
+        if !is_identifier(id) {
             let message = format!(
                 "`{id}` is not an attribute id: use small letters, digits and `_`, beginning with a letter"
             );
@@ -89,6 +87,16 @@ impl Vocabulary {
         Some((*number, id))
     }
 
+    /// The kind of an attribute, if it is declared.
+    pub(crate) fn kind(&self, id: &str) -> Option<Kind> {
+        self.declared.get(id).map(|(_, kind)| *kind)
+    }
+
+    /// How many attributes are declared.
+    pub(crate) fn len(&self) -> usize {
+        self.declared.len()
+    }
+
     /// The number under which a value is stored, if the attribute is declared and takes it.
     pub(crate) fn admit(&self, id: &str, value: Option<&Value>) -> Result<i16, Refusal> {
         let field = || format!("contact.attributes[{id}]");
@@ -113,6 +121,18 @@ impl Vocabulary {
         let asked = Rule::Has { attribute: id.to_owned() };
         Plan::compile(&asked, &self.schema, Limits::default()).err()?.closest
     }
+}
+
+/// Whether a text can be the id of an attribute.
+pub(crate) fn is_identifier(id: &str) -> bool {
+    id.len() <= 63
+        && id.starts_with(|first: char| first.is_ascii_lowercase())
+        && id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+}
+
+/// Whether an attribute is kept in a column of its own.
+pub(crate) fn is_built_in(id: &str) -> bool {
+    [EMAIL, CREATE_TIME].contains(&id)
 }
 
 /// The attributes every workspace has.

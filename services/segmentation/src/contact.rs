@@ -126,7 +126,7 @@ impl Changed {
 }
 
 /// Catches what is no address at all; whether it can be written to, only sending tells.
-fn check_email(email: &str) -> Result<(), Refusal> {
+pub(crate) fn check_email(email: &str) -> Result<(), Refusal> {
     let is_address = email.len() <= LONGEST_EMAIL
         && !email.contains(|c: char| c.is_whitespace() || c.is_control())
         && email.split_once('@').is_some_and(|(local, domain)| {

@@ -149,8 +149,8 @@ impl Contacts {
         names.iter().filter_map(known).collect()
     }
 
-    /// Writes in the caller's transaction, and says how many contacts are new.
-    async fn write_in(
+    /// Writes each contact once in the caller's transaction, and says how many are new.
+    pub(crate) async fn write_in(
         &self,
         tx: &mut PgConnection,
         (workspace, vocabulary): (&WorkspaceId, &Vocabulary),
@@ -284,7 +284,7 @@ fn difference(
 }
 
 /// One draft for each contact, in the order in which they are named first.
-fn merged(drafts: Vec<Draft>) -> Vec<Draft> {
+pub(crate) fn merged(drafts: Vec<Draft>) -> Vec<Draft> {
     let mut places: HashMap<ContactId, usize> = HashMap::with_capacity(drafts.len());
     let mut merged: Vec<Draft> = Vec::with_capacity(drafts.len());
     for draft in drafts {

@@ -28,6 +28,8 @@ pub(crate) enum Error {
     Computing(String),
     #[error("a workspace has at most {0} attributes")]
     TooManyAttributes(usize),
+    #[error("a workspace has at most {0} write keys that are not revoked; revoke one first")]
+    TooManyWriteKeys(i64),
     #[error("membership cannot be told for certain while the database does not answer; try again")]
     Uncertain,
     #[error("a stored {0} cannot be read")]
@@ -47,6 +49,7 @@ pub(crate) enum What {
     Contact,
     Segment,
     Snapshot,
+    WriteKey,
 }
 
 impl Error {
@@ -61,6 +64,11 @@ impl Error {
 
     pub(crate) fn no_such(what: What, name: &impl ToString) -> Self {
         Self::NoSuch { what, name: name.to_string() }
+    }
+
+    /// Whether asking again may help. What is our own fault is logged.
+    pub(crate) fn is_passing(self) -> bool {
+        matches!(Status::from(self).code(), Code::Unavailable | Code::Aborted)
     }
 
     /// The same, of the only row there was.
@@ -79,6 +87,7 @@ impl What {
             Self::Contact => "contact",
             Self::Segment => "segment",
             Self::Snapshot => "snapshot",
+            Self::WriteKey => "write_key",
         }
     }
 
@@ -88,6 +97,7 @@ impl What {
             Self::Contact => "NO_SUCH_CONTACT",
             Self::Segment => "NO_SUCH_SEGMENT",
             Self::Snapshot => "NO_SUCH_SNAPSHOT",
+            Self::WriteKey => "NO_SUCH_WRITE_KEY",
         }
     }
 
@@ -97,6 +107,7 @@ impl What {
             Self::Contact => "CONTACT_EXISTS",
             Self::Segment => "SEGMENT_EXISTS",
             Self::Snapshot => "SNAPSHOT_EXISTS",
+            Self::WriteKey => "WRITE_KEY_EXISTS",
         }
     }
 }
@@ -143,6 +154,9 @@ impl From<Error> for Status {
             }
             Error::TooManyAttributes(limit) => {
                 Fault::new(Code::ResourceExhausted, "TOO_MANY_ATTRIBUTES").with("limit", limit)
+            }
+            Error::TooManyWriteKeys(limit) => {
+                Fault::new(Code::ResourceExhausted, "TOO_MANY_WRITE_KEYS").with("limit", limit)
             }
             Error::Uncertain => Fault::new(Code::Unavailable, "DATABASE_UNAVAILABLE"),
             Error::Once(once) => match once {

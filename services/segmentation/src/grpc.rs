@@ -1,6 +1,7 @@
 //! The contract: admit the caller, read what is asked, ask, and tell the answer.
 
 pub(crate) mod convert;
+pub(crate) mod ingest;
 mod request;
 pub(crate) mod rule;
 mod stream;

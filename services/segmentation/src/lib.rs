@@ -1,6 +1,6 @@
 //! Who is this, who is in this segment, and who was in it when we looked.
 //!
-//! `grpc` answers requests with the operations (`contacts`, `events`, `segments`, `members`, `snapshots`), each a
+//! `grpc` answers requests, and `http` those of the Segment tracking API, with the operations (`contacts`, `events`, `segments`, `members`, `snapshots`), each a
 //! transaction over `store`. What they write marks blocks of 65,536 contacts as changed; `worker` claims partitions of
 //! blocks and has `evaluation` bring the segments' containers up to date, when something changed and when time alone
 //! changes something. Membership is answered from copies of the containers in Redis (`bitmaps`), of which `index`
@@ -13,6 +13,8 @@ mod bells;
 mod bitmaps;
 mod block;
 mod blocks;
+mod call;
+mod calls;
 mod config;
 mod contact;
 mod contacts;
@@ -21,11 +23,13 @@ mod evaluation;
 mod event;
 mod events;
 mod grpc;
+mod http;
 mod imports;
 mod index;
 mod members;
 mod membership;
 mod metrics;
+mod moment;
 mod packed;
 mod page;
 mod peers;
@@ -33,22 +37,28 @@ mod recent;
 mod refusal;
 mod segment;
 mod segments;
+mod sheet;
+mod sheets;
 mod snapshot;
 mod snapshots;
 mod store;
 mod value;
 mod worker;
+mod write_key;
+mod write_keys;
 
 use std::net::SocketAddr;
 
 use anyhow::Context;
 use cursus_ambient::Ambient;
+use cursus_api::segmentation::ingest_service_server::IngestServiceServer;
 use cursus_api::segmentation::segmentation_service_server::SegmentationServiceServer;
 use cursus_chassis::{Server, Tasks, database};
 use cursus_claim::Claims;
 use cursus_feed::Feed;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -56,6 +66,7 @@ pub use crate::config::{Config, RedisUrl};
 use crate::contacts::Contacts;
 use crate::events::Events;
 use crate::grpc::Grpc;
+use crate::grpc::ingest::Ingest;
 use crate::peers::Delivery;
 use crate::worker::Worker;
 use crate::worker::housekeeping::Housekeeping;
@@ -64,12 +75,15 @@ use crate::worker::outcomes::Outcomes;
 /// Brings the database up to date.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
-const SERVICE: &str = "cursus.segmentation.v1.SegmentationService";
+const SERVICES: [&str; 2] =
+    ["cursus.segmentation.v1.SegmentationService", "cursus.segmentation.v1.IngestService"];
 
 /// The service: built, it is connected and bound; run, it serves.
 #[derive(Debug)]
 pub struct Segmentation {
     server: Server,
+    /// Where calls of the tracking API come.
+    ingest: TcpListener,
     pool: PgPool,
     config: Config,
     ambient: Ambient,
@@ -83,6 +97,9 @@ impl Segmentation {
     pub async fn build(config: Config, ambient: Ambient) -> anyhow::Result<Self> {
         let pool = database::connect(&config.database, "segmentation", &MIGRATOR).await?;
         let server = Server::bind(&config.serve).await?;
+        let address = config.ingest_listen;
+        let ingest = TcpListener::bind(address).await;
+        let ingest = ingest.with_context(|| format!("cannot listen on {address}"))?;
         let bitmaps =
             bitmaps::Bitmaps::new(config.redis_url.info()).context("bad Redis address")?;
         let delivery = match &config.delivery_url {
@@ -91,12 +108,17 @@ impl Segmentation {
         };
         let housekeeping = Housekeeping { pool: pool.clone(), ambient: ambient.clone() };
         housekeeping.once().await?;
-        Ok(Self { server, pool, config, ambient, bitmaps, delivery })
+        Ok(Self { server, ingest, pool, config, ambient, bitmaps, delivery })
     }
 
     /// Where gRPC is answered.
     pub fn local_addr(&self) -> SocketAddr {
         self.server.local_addr()
+    }
+
+    /// Where calls of the tracking API are answered.
+    pub fn ingest_addr(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.ingest.local_addr()?)
     }
 
     /// Serves until `shutdown` is cancelled, then drains.
@@ -108,8 +130,23 @@ impl Segmentation {
         let feed = Feed::new(self.pool.clone());
         let index = index::Index::new(self.pool.clone());
         self.start(&tasks, &events, &feed, &index);
+        let attributes = attributes::Attributes::new(self.pool.clone(), self.ambient.clone());
+        let write_keys = write_keys::WriteKeys::new(self.pool.clone(), self.ambient.clone());
+        let calls = calls::Calls::new(
+            (self.pool.clone(), self.ambient.clone()),
+            (contacts.clone(), events.clone()),
+        );
+        let timeout = self.config.serve.request_timeout;
+        let door = http::Door::new(calls, write_keys.clone(), self.ambient.clone(), timeout);
+        tasks.spawn("ingest", http::serve(self.ingest, door, tasks.shutdown()));
+        let sheets = sheets::Sheets {
+            pool: self.pool.clone(),
+            attributes: attributes.clone(),
+            contacts: contacts.clone(),
+            events: events.clone(),
+        };
         let grpc = Grpc {
-            attributes: attributes::Attributes::new(self.pool.clone(), self.ambient.clone()),
+            attributes,
             segments: segments::Segments::new(self.pool.clone(), self.ambient.clone()),
             members: members::Members {
                 pool: self.pool.clone(),
@@ -125,8 +162,11 @@ impl Segmentation {
         };
         let service = SegmentationServiceServer::new(grpc)
             .max_decoding_message_size(self.config.serve.max_message_bytes);
+        let ingest = IngestServiceServer::new(Ingest { write_keys, sheets })
+            .max_decoding_message_size(self.config.serve.max_message_bytes);
         let described = cursus_api::FILE_DESCRIPTOR_SET;
-        self.server.run(Routes::new(service), described, &[SERVICE], tasks).await
+        let routes = Routes::new(service).add_service(ingest);
+        self.server.run(routes, described, &SERVICES, tasks).await
     }
 
     /// Starts the background work.

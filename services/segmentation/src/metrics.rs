@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use prometheus::{IntCounter, IntCounterVec, register_int_counter, register_int_counter_vec};
 
+use crate::calls::Taken;
+
 static EVALUATIONS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let help = "Evaluations of blocks, by how much of the block was read.";
     register_int_counter_vec!("cursus_segmentation_evaluations_total", help, &["extent"])
@@ -17,6 +19,16 @@ static BITMAPS: LazyLock<IntCounterVec> = LazyLock::new(|| {
 static ROWS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let help = "Contacts and events written, and rows refused.";
     register_int_counter_vec!("cursus_segmentation_rows_total", help, &["kind"])
+        .expect("the metric is registered once")
+});
+static CALLS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Calls of the tracking API, by what became of them, and fields of theirs that were dropped.";
+    register_int_counter_vec!("cursus_segmentation_tracking_calls_total", help, &["outcome"])
+        .expect("the metric is registered once")
+});
+static TRACKING_REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Requests of the tracking API, by the status of the answer.";
+    register_int_counter_vec!("cursus_segmentation_tracking_requests_total", help, &["status"])
         .expect("the metric is registered once")
 });
 static OUTCOMES_LOST: LazyLock<IntCounter> = LazyLock::new(|| {
@@ -48,4 +60,21 @@ pub(crate) fn rows(kind: &str, count: i64) {
 /// Outcomes were of contacts that are not known.
 pub(crate) fn outcomes_of_nobody(count: usize) {
     OUTCOMES_LOST.inc_by(u64::try_from(count).unwrap_or(0));
+}
+
+/// Calls of the tracking API were taken.
+pub(crate) fn calls(taken: &Taken) {
+    for (outcome, count) in [
+        ("taken", taken.taken),
+        ("repeated", taken.repeated),
+        ("refused", taken.refused.len()),
+        ("field_dropped", taken.dropped.len()),
+    ] {
+        CALLS.with_label_values(&[outcome]).inc_by(u64::try_from(count).unwrap_or(0));
+    }
+}
+
+/// A request of the tracking API was answered.
+pub(crate) fn answered(status: &str) {
+    TRACKING_REQUESTS.with_label_values(&[status]).inc();
 }

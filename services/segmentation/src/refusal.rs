@@ -21,6 +21,7 @@ pub(crate) enum Reason {
     UnknownContact,
     WrongKind,
     ReservedEventName,
+    TooManyAttributes,
 }
 
 impl Refusal {
@@ -34,6 +35,16 @@ impl Refusal {
 
     pub(crate) fn invalid(field: impl Into<String>, message: impl fmt::Display) -> Self {
         Self::new(Reason::InvalidField, field, message)
+    }
+}
+
+impl Refusal {
+    /// What is wrong, where the field is told beside it.
+    pub(crate) fn told(&self) -> String {
+        match &self.closest {
+            Some(name) => format!("{}; did you mean `{name}`?", self.message),
+            None => self.message.clone(),
+        }
     }
 }
 
@@ -55,6 +66,7 @@ impl Reason {
             Self::UnknownContact => "UNKNOWN_CONTACT",
             Self::WrongKind => "WRONG_KIND",
             Self::ReservedEventName => "RESERVED_EVENT_NAME",
+            Self::TooManyAttributes => "TOO_MANY_ATTRIBUTES",
         }
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod containers;
 pub(crate) mod events;
 pub(crate) mod segments;
 pub(crate) mod snapshots;
+pub(crate) mod write_keys;
 
 use std::str::FromStr;
 

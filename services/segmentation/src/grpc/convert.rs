@@ -17,11 +17,7 @@ use crate::refusal::{Reason, Refusal};
 use crate::segment::{self, DisplayName, Segment};
 use crate::segments::Preview;
 use crate::snapshot::{self, Member, Snapshot};
-use crate::value::Value;
-
-/// Longest text of a value, and the most members of a set of them.
-const LONGEST_TEXT: usize = 1_024;
-const MOST_TEXTS: usize = 64;
+use crate::value::{self, Value};
 
 /// A contact of the workspace, as told; the workspace's attributes are not known here.
 pub(crate) fn told(
@@ -169,10 +165,9 @@ pub(crate) fn contact_of(
 
 fn decode_value(kind: proto::value::Kind, field: impl Fn() -> String) -> Result<Value, Refusal> {
     use proto::value::Kind;
-    let is_fit = |text: &str| text.len() <= LONGEST_TEXT && !text.contains('\0');
     let refuse = |message: &str| Err(Refusal::new(Reason::InvalidField, field(), message));
     Ok(match kind {
-        Kind::Text(text) if is_fit(&text) => Value::Text(text),
+        Kind::Text(text) if value::is_fit(&text) => Value::Text(text),
         Kind::Text(_) => return refuse("use at most 1,024 bytes and no NUL"),
         Kind::Number(number) if number.is_finite() => Value::Number(number),
         Kind::Number(_) => return refuse("use a finite number"),
@@ -181,10 +176,10 @@ fn decode_value(kind: proto::value::Kind, field: impl Fn() -> String) -> Result<
             Some(time) => Value::Time(time.trunc_subsecs(6)),
             None => return refuse("use a time from the year 1 to 9999"),
         },
-        Kind::Texts(set) if set.items.len() > MOST_TEXTS => {
+        Kind::Texts(set) if set.items.len() > value::MOST_TEXTS => {
             return refuse("use at most 64 strings");
         }
-        Kind::Texts(set) if set.items.iter().all(|text| is_fit(text)) => {
+        Kind::Texts(set) if set.items.iter().all(|text| value::is_fit(text)) => {
             Value::Texts(set.items.into_iter().collect())
         }
         Kind::Texts(_) => return refuse("use at most 1,024 bytes a string and no NUL"),

@@ -51,6 +51,44 @@ pub(crate) async fn insert(
     .await
 }
 
+/// Takes ids for what is no event but is told as one: nobody else can take them. Says which were free.
+pub(crate) async fn claim(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    source: Source,
+    ids: &[String],
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "insert into event_ids (workspace_id, source, event_id)
+         select $1, $2, event_id from unnest($3::text[]) as told (event_id) order by event_id
+         on conflict do nothing
+         returning event_id",
+        workspace.as_ref(),
+        source.as_str(),
+        ids,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Which of some ids are taken.
+pub(crate) async fn known(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    source: Source,
+    ids: &[String],
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "select event_id from event_ids
+         where workspace_id = $1 and source = $2 and event_id = any($3)",
+        workspace.as_ref(),
+        source.as_str(),
+        ids,
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// Makes the partition of a month, unless it is there.
 pub(crate) async fn create_partition(
     conn: &mut PgConnection,

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use clap::Parser;
 use cursus_ambient::Ambient;
 use cursus_api::segmentation as proto;
+use cursus_api::segmentation::ingest_service_client::IngestServiceClient;
 use cursus_api::segmentation::segmentation_service_client::SegmentationServiceClient;
 use cursus_segmentation::{Config, MIGRATOR, Segmentation};
 use cursus_testkit::clients::{Authorized, channel};
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 pub(crate) type Client = SegmentationServiceClient<Authorized>;
+pub(crate) type IngestClient = IngestServiceClient<Authorized>;
 
 /// How long a test waits for a condition. Nothing takes this long; a slow machine might.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -39,6 +41,8 @@ pub(crate) struct World {
 /// A replica, in a runtime of its own, so that it can be killed.
 pub(crate) struct Replica {
     address: SocketAddr,
+    /// Where calls of the tracking API are taken.
+    pub(crate) ingest_address: SocketAddr,
     runtime: Option<Runtime>,
     shutdown: CancellationToken,
     workspace: String,
@@ -85,9 +89,11 @@ impl World {
         });
         let (runtime, segmentation) = building.await.unwrap();
         let address = segmentation.local_addr();
+        let ingest_address = segmentation.ingest_addr().unwrap();
         let shutdown = CancellationToken::new();
         runtime.spawn(segmentation.run(shutdown.clone()));
-        Replica { address, runtime: Some(runtime), shutdown, workspace: self.workspace.clone() }
+        let (runtime, workspace) = (Some(runtime), self.workspace.clone());
+        Replica { address, ingest_address, runtime, shutdown, workspace }
     }
 
     pub(crate) fn parent(&self) -> String {
@@ -100,6 +106,7 @@ impl World {
             "cursus-segmentation".to_owned(),
             "--listen=127.0.0.1:0".to_owned(),
             "--admin-listen=127.0.0.1:0".to_owned(),
+            "--ingest-listen=127.0.0.1:0".to_owned(),
             format!("--identities-file={}", path("identities")),
             format!("--service-token-file={}", path("token")),
             format!("--database-url={}", self.database_url),
@@ -113,11 +120,15 @@ impl World {
 }
 
 impl Replica {
-    /// A client that is `ada` (editor), `edith` (viewer), `delivery` (service, of all workspaces) or `mallory` (editor of
-    /// another workspace).
+    /// A client that is `ada` (editor), `barbara` (admin), `edith` (viewer), `delivery` (service, of all workspaces) or
+    /// `mallory` (editor of another workspace).
     pub(crate) fn client_of(&self, who: &str) -> Client {
         SegmentationServiceClient::new(channel(self.address, &format!("{who}-token")).unwrap())
             .max_decoding_message_size(16 << 20)
+    }
+
+    pub(crate) fn ingest_of(&self, who: &str) -> IngestClient {
+        IngestServiceClient::new(channel(self.address, &format!("{who}-token")).unwrap())
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -382,6 +393,7 @@ fn identities(workspace: &str) -> String {
     let mut listed = String::from("[");
     for (subject, role, workspace) in [
         ("ada", "editor", workspace),
+        ("barbara", "admin", workspace),
         ("edith", "viewer", workspace),
         ("delivery", "service", "*"),
         ("mallory", "editor", "elsewhere"),
