@@ -7,6 +7,7 @@ use cursus_api::segmentation::AttributeKind;
 use proto::behaviour::Aggregate;
 use proto::rule::Kind;
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolCopyExt;
 
 use crate::rules::{all, did, not};
 use crate::sheets::{attribute, contacts, import, pattern};
