@@ -5,12 +5,16 @@ use crate::error::Error;
 /// The most bytes of a record, and the most values.
 const LONGEST_RECORD: usize = 1 << 20;
 const MOST_VALUES: usize = 1_000;
+/// What some programs write before everything else to say that it is UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads records out of bytes that come bit by bit.
 #[derive(Debug)]
 pub(crate) struct Reader {
     core: csv_core::Reader,
     delimiter: u8,
+    /// How much of the mark was found, while nothing else was.
+    marked: Option<usize>,
     bytes: Vec<u8>,
     ends: Vec<usize>,
     /// How much of both is of the record that is being read.
@@ -34,6 +38,7 @@ impl Reader {
         Self {
             core: csv_core::ReaderBuilder::new().delimiter(delimiter).build(),
             delimiter,
+            marked: Some(0),
             bytes: vec![0; 1_024],
             ends: vec![0; 64],
             filled: 0,
@@ -50,16 +55,13 @@ impl Reader {
     /// file, and end its last record.
     pub(crate) fn read(&mut self, input: &[u8]) -> Result<(usize, Option<Record>), Error> {
         use csv_core::ReadRecordResult as Read;
-        let mut consumed = 0;
+        let mut consumed = self.skip_mark(input);
+        if consumed > 0 && consumed == input.len() {
+            return Ok((consumed, None));
+        }
         loop {
-            let (read, taken, filled, ended) = self.core.read_record(
-                &input[consumed..],
-                &mut self.bytes[self.filled..],
-                &mut self.ends[self.ended..],
-            );
+            let (read, taken) = self.advance(&input[consumed..]);
             consumed += taken;
-            self.filled += filled;
-            self.ended += ended;
             match read {
                 Read::InputEmpty | Read::End => return Ok((consumed, None)),
                 Read::OutputFull => self.grow_bytes()?,
@@ -67,6 +69,32 @@ impl Reader {
                 Read::Record => return Ok((consumed, Some(self.record()))),
             }
         }
+    }
+
+    fn advance(&mut self, input: &[u8]) -> (csv_core::ReadRecordResult, usize) {
+        let bytes = &mut self.bytes[self.filled..];
+        let (read, taken, filled, ended) =
+            self.core.read_record(input, bytes, &mut self.ends[self.ended..]);
+        self.filled += filled;
+        self.ended += ended;
+        (read, taken)
+    }
+
+    /// Passes over the mark, which may come cut as well, and says how many bytes of the input that took.
+    fn skip_mark(&mut self, input: &[u8]) -> usize {
+        let Some(found) = self.marked else { return 0 };
+        let same = MARK[found..].iter().zip(input).take_while(|(mark, byte)| mark == byte).count();
+        let found = found + same;
+        if found < MARK.len() && same == input.len() && !input.is_empty() {
+            self.marked = Some(found);
+            return same;
+        }
+        self.marked = None;
+        if found < MARK.len() {
+            // It only began like the mark. So few bytes end nothing.
+            self.advance(&MARK[..found]);
+        }
+        same
     }
 
     fn record(&mut self) -> Record {
@@ -158,6 +186,16 @@ mod tests {
         let expected = [["id", "note"], ["1", "a, \"b\"\nc"], ["2", "last"]];
         assert_eq!(read(input, 4_096).unwrap(), expected);
         assert_eq!(read(input, 1).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_only_begins_like_a_mark_is_kept() {
+        for cut in [1, 2, 100] {
+            assert_eq!(read("\u{feff}\"id\"\n1".as_bytes(), cut).unwrap(), [["id"], ["1"]]);
+            // Of the same first byte.
+            assert_eq!(read("\u{f000}d\n1".as_bytes(), cut).unwrap(), [["\u{f000}d"], ["1"]]);
+            assert!(read("\u{feff}".as_bytes(), cut).unwrap().is_empty());
+        }
     }
 
     #[test]
