@@ -28,6 +28,8 @@ pub(crate) enum Error {
     Computing(String),
     #[error("a workspace has at most {0} attributes")]
     TooManyAttributes(usize),
+    #[error("too many others change the same contacts; try again")]
+    Contended,
     #[error("membership cannot be told for certain while the database does not answer; try again")]
     Uncertain,
     #[error("a stored {0} cannot be read")]
@@ -45,6 +47,7 @@ pub(crate) enum Error {
 pub(crate) enum What {
     Attribute,
     Contact,
+    Erasure,
     Segment,
     Snapshot,
 }
@@ -77,6 +80,7 @@ impl What {
         match self {
             Self::Attribute => "attribute",
             Self::Contact => "contact",
+            Self::Erasure => "erasure",
             Self::Segment => "segment",
             Self::Snapshot => "snapshot",
         }
@@ -86,6 +90,7 @@ impl What {
         match self {
             Self::Attribute => "NO_SUCH_ATTRIBUTE",
             Self::Contact => "NO_SUCH_CONTACT",
+            Self::Erasure => "NO_SUCH_ERASURE",
             Self::Segment => "NO_SUCH_SEGMENT",
             Self::Snapshot => "NO_SUCH_SNAPSHOT",
         }
@@ -95,6 +100,7 @@ impl What {
         match self {
             Self::Attribute => "ATTRIBUTE_EXISTS",
             Self::Contact => "CONTACT_EXISTS",
+            Self::Erasure => "ERASURE_EXISTS",
             Self::Segment => "SEGMENT_EXISTS",
             Self::Snapshot => "SNAPSHOT_EXISTS",
         }
@@ -144,6 +150,7 @@ impl From<Error> for Status {
             Error::TooManyAttributes(limit) => {
                 Fault::new(Code::ResourceExhausted, "TOO_MANY_ATTRIBUTES").with("limit", limit)
             }
+            Error::Contended => Fault::new(Code::Aborted, "CONTENDED"),
             Error::Uncertain => Fault::new(Code::Unavailable, "DATABASE_UNAVAILABLE"),
             Error::Once(once) => match once {
                 cursus_once::Error::Malformed => {

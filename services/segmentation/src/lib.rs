@@ -16,6 +16,8 @@ mod blocks;
 mod config;
 mod contact;
 mod contacts;
+mod erasure;
+mod erasures;
 mod error;
 mod evaluation;
 mod event;
@@ -25,7 +27,9 @@ mod imports;
 mod index;
 mod members;
 mod membership;
+mod merges;
 mod metrics;
+mod ordinals;
 mod packed;
 mod page;
 mod peers;
@@ -43,6 +47,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use cursus_ambient::Ambient;
+use cursus_api::segmentation::privacy_service_server::PrivacyServiceServer;
 use cursus_api::segmentation::segmentation_service_server::SegmentationServiceServer;
 use cursus_chassis::{Server, Tasks, database};
 use cursus_claim::Claims;
@@ -56,15 +61,18 @@ pub use crate::config::{Config, RedisUrl};
 use crate::contacts::Contacts;
 use crate::events::Events;
 use crate::grpc::Grpc;
+use crate::grpc::privacy::Privacy;
 use crate::peers::Delivery;
 use crate::worker::Worker;
+use crate::worker::erasing::Erasing;
 use crate::worker::housekeeping::Housekeeping;
 use crate::worker::outcomes::Outcomes;
 
 /// Brings the database up to date.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
-const SERVICE: &str = "cursus.segmentation.v1.SegmentationService";
+const SERVICES: [&str; 2] =
+    ["cursus.segmentation.v1.SegmentationService", "cursus.segmentation.v1.PrivacyService"];
 
 /// The service: built, it is connected and bound; run, it serves.
 #[derive(Debug)]
@@ -104,16 +112,18 @@ impl Segmentation {
         let tasks = Tasks::new(&shutdown);
         database::watch(&self.pool, &self.server.readiness(), &tasks);
         let contacts = Contacts::new(self.pool.clone(), self.ambient.clone());
-        let events = Events::new(self.pool.clone(), self.ambient.clone(), contacts.clone());
+        let events = Events::new(self.pool.clone(), self.ambient.clone());
         let feed = Feed::new(self.pool.clone());
-        let index = index::Index::new(self.pool.clone());
+        let ordinals = ordinals::Ordinals::new();
+        let index = index::Index::new(self.pool.clone(), ordinals.clone());
         self.start(&tasks, &events, &feed, &index);
+        let privacy = self.privacy(&contacts, &ordinals);
         let grpc = Grpc {
             attributes: attributes::Attributes::new(self.pool.clone(), self.ambient.clone()),
             segments: segments::Segments::new(self.pool.clone(), self.ambient.clone()),
             members: members::Members {
                 pool: self.pool.clone(),
-                contacts: contacts.clone(),
+                ordinals,
                 index,
                 bitmaps: self.bitmaps.clone(),
             },
@@ -126,7 +136,24 @@ impl Segmentation {
         let service = SegmentationServiceServer::new(grpc)
             .max_decoding_message_size(self.config.serve.max_message_bytes);
         let described = cursus_api::FILE_DESCRIPTOR_SET;
-        self.server.run(Routes::new(service), described, &[SERVICE], tasks).await
+        let routes = Routes::new(service).add_service(PrivacyServiceServer::new(privacy));
+        self.server.run(routes, described, &SERVICES, tasks).await
+    }
+
+    fn privacy(&self, contacts: &Contacts, ordinals: &ordinals::Ordinals) -> Privacy {
+        Privacy {
+            contacts: contacts.clone(),
+            merges: merges::Merges {
+                pool: self.pool.clone(),
+                ambient: self.ambient.clone(),
+                ordinals: ordinals.clone(),
+            },
+            erasures: erasures::Erasures {
+                pool: self.pool.clone(),
+                ambient: self.ambient.clone(),
+                ordinals: ordinals.clone(),
+            },
+        }
     }
 
     /// Starts the background work.
@@ -158,6 +185,16 @@ impl Segmentation {
             "blocks",
             Box::pin(async move {
                 blocks.run(stop, |claim| worker.clone().work(claim)).await;
+            }),
+        );
+        let erasing =
+            Erasing { ambient: self.ambient.clone(), poll_interval: self.config.poll_interval };
+        let claims = Claims::new(&self.pool, "segmentation.erasures", 1);
+        let stop = shutdown.clone();
+        spawn(
+            "erasures",
+            Box::pin(async move {
+                claims.run(stop, |claim| erasing.clone().work(claim)).await;
             }),
         );
         if let Some(delivery) = self.delivery.clone() {

@@ -19,6 +19,7 @@ pub(crate) enum Reason {
     InvalidField,
     UnknownAttribute,
     UnknownContact,
+    ErasedContact,
     WrongKind,
     ReservedEventName,
 }
@@ -53,6 +54,7 @@ impl Reason {
             Self::InvalidField => "INVALID_FIELD",
             Self::UnknownAttribute => "UNKNOWN_ATTRIBUTE",
             Self::UnknownContact => "UNKNOWN_CONTACT",
+            Self::ErasedContact => "ERASED_CONTACT",
             Self::WrongKind => "WRONG_KIND",
             Self::ReservedEventName => "RESERVED_EVENT_NAME",
         }
