@@ -159,6 +159,8 @@ id!(/// Something known about contacts.
     AttributeId, "attribute", 63, AttributeName, "attributes");
 id!(/// A person; the caller's own id.
     ContactId, "contact", 128, ContactName, "contacts");
+id!(/// The receipt of an erasure.
+    ErasureId, "erasure", 63, ErasureName, "erasures");
 id!(/// A rule with a name.
     SegmentId, "segment", 63, SegmentName, "segments");
 id!(/// Lets programs send calls of the tracking API.

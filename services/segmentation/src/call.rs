@@ -50,9 +50,10 @@ pub(crate) struct Call {
 /// What a call says about its contact.
 #[derive(Clone, Debug)]
 pub(crate) enum Says {
-    /// These are its traits, and it was known under other ids before.
-    Is { traits: BTreeMap<String, Json>, before: Vec<ContactId> },
+    /// These are its traits, and perhaps it was somebody anonymous before.
+    Is { traits: BTreeMap<String, Json>, before: Option<ContactId> },
     /// It belongs to a group that has these traits.
+    #[expect(dead_code, reason = "written once accounts are kept here")]
     BelongsTo { group: String, traits: BTreeMap<String, Json> },
     /// It did something.
     Did { name: String, time: DateTime<Utc>, properties: BTreeMap<String, Value> },
@@ -102,15 +103,17 @@ impl Call {
         let says = match kind {
             Kind::Identify => {
                 let traits = flat::flatten(fields.take_map("traits")?, "traits", &mut dropped);
-                // Only somebody who was not known is known better now.
                 let before = user.and(anonymous).map(|id| identity::of_anonymous(&id));
-                Says::Is { traits, before: before.into_iter().collect() }
+                Says::Is { traits, before }
             }
             Kind::Alias => {
                 let previous = fields.take_id("previousId")?;
                 let previous = previous.ok_or_else(|| missing("previousId"))?;
-                let before = [identity::of_anonymous(&previous), identity::of_user(&previous)];
-                let before = before.into_iter().filter(|id| *id != contact).collect();
+                if user.is_none() {
+                    return Err(missing("userId"));
+                }
+                // Somebody known is not given to somebody else by whoever has a write key: it cannot be undone.
+                let before = Some(identity::of_anonymous(&previous));
                 Says::Is { traits: BTreeMap::new(), before }
             }
             Kind::Group => {

@@ -1,5 +1,5 @@
 //! Taking calls of the tracking API: what a request says is written in one transaction, and each message takes effect
-//! once.
+//! once. Only who was anonymous and became somebody is merged after it, one by one: see `merges`.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -18,6 +18,8 @@ use crate::contacts::{self, Contacts};
 use crate::error::Error;
 use crate::event::{self, Source};
 use crate::events::Events;
+use crate::merges;
+use crate::ordinals::Ordinals;
 use crate::refusal::Refusal;
 use crate::store;
 
@@ -28,11 +30,12 @@ const MOST_DECLARED: usize = 500;
 /// What takes calls.
 #[derive(Clone, Debug)]
 pub(crate) struct Calls {
-    pool: PgPool,
-    ambient: Ambient,
-    attributes: Attributes,
-    contacts: Contacts,
-    events: Events,
+    pub(crate) pool: PgPool,
+    pub(crate) ambient: Ambient,
+    pub(crate) attributes: Attributes,
+    pub(crate) contacts: Contacts,
+    pub(crate) events: Events,
+    pub(crate) ordinals: Ordinals,
 }
 
 /// What became of the calls of a request.
@@ -48,43 +51,44 @@ pub(crate) struct Taken {
     pub(crate) dropped: Vec<(usize, Refusal)>,
 }
 
+/// A call with its place in the request, and the id under which its effect is remembered.
+type Identified = (usize, String, Call);
+
 /// What is to be written for the calls of a request.
 #[derive(Debug, Default)]
 struct Work {
     /// Whom the calls are about, in their order, and the traits told.
     contacts: Vec<(usize, ContactId, BTreeMap<String, Json>)>,
     events: Vec<event::Draft>,
+    /// Who was anonymous and became somebody, by the id of the call that says so.
+    known_better: Vec<(String, ContactId, ContactId)>,
 }
 
 impl Calls {
-    pub(crate) fn new(
-        (pool, ambient): (PgPool, Ambient),
-        (contacts, events): (Contacts, Events),
-    ) -> Self {
-        let attributes = Attributes::new(pool.clone(), ambient.clone());
-        Self { pool, ambient, attributes, contacts, events }
-    }
-
     /// Writes what the calls say. When this returns it is committed.
     pub(crate) async fn take(&self, workspace: &WorkspaceId, told: Told) -> Result<Taken, Error> {
         let mut taken = Taken::default();
         let calls = self.identified(told, &mut taken);
         let mut tx = self.pool.begin().await?;
         let first = first_told(&mut tx, workspace, calls, &mut taken).await?;
-        taken.taken = first.len();
-        let work = Work::new(first, &mut taken);
+        let count = first.len();
+        let mut work = Work::new(first, &mut taken);
         let wanted = work.attributes();
         let vocabulary =
             self.attributes.declare(&mut tx, workspace, &wanted, MOST_DECLARED).await?;
-        let drafts = drafts(work.contacts, &vocabulary, &mut taken);
-        self.contacts.write_in(&mut tx, (workspace, &vocabulary), &drafts).await?;
+        let drafts = work.drafts(&vocabulary, &mut taken);
+        let written = self.contacts.write_in(&mut tx, (workspace, &vocabulary), &drafts).await?;
+        let refused = work.without(&written.erased);
         self.events.record_in(&mut tx, workspace, &work.events, Source::Caller).await?;
         tx.commit().await?;
+        taken.taken = count - refused.len();
+        taken.refused.extend(refused);
+        self.merge(workspace, work.known_better).await?;
         Ok(taken)
     }
 
-    /// The calls that can be taken, each with the id under which its effect is remembered.
-    fn identified(&self, told: Told, taken: &mut Taken) -> Vec<(usize, String, Call)> {
+    /// The calls that can be taken.
+    fn identified(&self, told: Told, taken: &mut Taken) -> Vec<Identified> {
         let mut calls = Vec::with_capacity(told.len());
         for (place, call) in told {
             match call {
@@ -98,30 +102,56 @@ impl Calls {
         }
         calls
     }
+
+    /// Gives what is known of the anonymous to whom they turned out to be, unless they became somebody already: a device
+    /// on which another one logs in does not make the two one person. Each with the id of its call, so that it is done
+    /// again should we end in between.
+    async fn merge(
+        &self,
+        workspace: &WorkspaceId,
+        known_better: Vec<(String, ContactId, ContactId)>,
+    ) -> Result<(), Error> {
+        let mut merged = false;
+        for (id, source, target) in known_better {
+            let mut tx = self.pool.begin().await?;
+            store::events::claim(&mut tx, workspace, Source::Caller, &[id]).await?;
+            let now = self.ambient.now();
+            merged |= merges::merge_own(&mut tx, workspace, (&source, &target), now).await?;
+            tx.commit().await?;
+        }
+        if merged {
+            let mut conn = self.pool.acquire().await?;
+            self.ordinals.refresh(&mut conn).await?;
+        }
+        Ok(())
+    }
 }
 
-/// The calls whose ids are told for the first time. Events take their ids when they are recorded; for the other calls
-/// they are taken here.
+/// The calls whose ids are told for the first time. Events take their ids when they are recorded, and who becomes somebody
+/// when that is done; for the other calls they are taken here.
 async fn first_told(
     tx: &mut PgConnection,
     workspace: &WorkspaceId,
-    calls: Vec<(usize, String, Call)>,
+    calls: Vec<Identified>,
     taken: &mut Taken,
-) -> Result<Vec<(usize, String, Call)>, Error> {
-    let mut events = BTreeSet::new();
+) -> Result<Vec<Identified>, Error> {
+    let mut later = BTreeSet::new();
     // In order, so that two who take the same ids wait for each other instead of for ever.
-    let mut others = BTreeSet::new();
+    let mut now = BTreeSet::new();
     for (_, id, call) in &calls {
-        let ids = if matches!(call.says, Says::Did { .. }) { &mut events } else { &mut others };
+        let ids = match &call.says {
+            Says::Did { .. } | Says::Is { before: Some(_), .. } => &mut later,
+            Says::Is { before: None, .. } | Says::BelongsTo { .. } => &mut now,
+        };
         ids.insert(id.clone());
     }
-    let others: Vec<String> = others.into_iter().collect();
-    let claimed = store::events::claim(tx, workspace, Source::Caller, &others).await?;
-    let events: Vec<String> = events.into_iter().collect();
-    let known = store::events::known(tx, workspace, Source::Caller, &events).await?;
+    let now: Vec<String> = now.into_iter().collect();
+    let claimed = store::events::claim(tx, workspace, Source::Caller, &now).await?;
+    let later: Vec<String> = later.into_iter().collect();
+    let known = store::events::known(tx, workspace, Source::Caller, &later).await?;
     let known: HashSet<String> = known.into_iter().collect();
     let mut fresh: HashSet<String> =
-        events.into_iter().filter(|id| !known.contains(id)).chain(claimed).collect();
+        later.into_iter().filter(|id| !known.contains(id)).chain(claimed).collect();
     let told = calls.len();
     let first: Vec<_> = calls.into_iter().filter(|(_, id, _)| fresh.remove(id)).collect();
     taken.repeated = told - first.len();
@@ -129,14 +159,22 @@ async fn first_told(
 }
 
 impl Work {
-    fn new(calls: Vec<(usize, String, Call)>, taken: &mut Taken) -> Self {
+    fn new(calls: Vec<Identified>, taken: &mut Taken) -> Self {
         let mut work = Self::default();
         for (place, id, call) in calls {
             let Call { contact, says, dropped, .. } = call;
             taken.dropped.extend(dropped.into_iter().map(|refusal| (place, refusal)));
             let traits = match says {
-                Says::Is { traits, .. } => traits,
-                Says::BelongsTo { .. } => BTreeMap::new(),
+                Says::Is { traits, before } => {
+                    let better = before.map(|before| (id, before, contact.clone()));
+                    work.known_better.extend(better);
+                    traits
+                }
+                Says::BelongsTo { .. } => {
+                    let message = "accounts are not kept here yet; the contact is";
+                    taken.dropped.push((place, Refusal::invalid("groupId", message)));
+                    BTreeMap::new()
+                }
                 Says::Did { name, time, properties } => {
                     let contact = contact.clone();
                     work.events.push(event::Draft { id, contact, name, time, properties });
@@ -158,23 +196,29 @@ impl Work {
         }
         kinds
     }
-}
 
-/// What is to be written about contacts, each once.
-fn drafts(
-    told: Vec<(usize, ContactId, BTreeMap<String, Json>)>,
-    vocabulary: &Vocabulary,
-    taken: &mut Taken,
-) -> Vec<contact::Draft> {
-    let mut drafts = Vec::with_capacity(told.len());
-    for (place, id, traits) in told {
-        let mut dropped = Vec::new();
-        let (email, attributes) = traits::admitted(traits, vocabulary, &mut dropped);
-        taken.dropped.extend(dropped.into_iter().map(|refusal| (place, refusal)));
-        match contact::Draft::check(contact::Told { id, email, attributes }, vocabulary) {
-            Ok(draft) => drafts.push(draft),
-            Err(refusal) => taken.dropped.push((place, refusal)),
+    /// What is to be written about contacts, each once.
+    fn drafts(&mut self, vocabulary: &Vocabulary, taken: &mut Taken) -> Vec<contact::Draft> {
+        let mut drafts = Vec::with_capacity(self.contacts.len());
+        for (place, id, traits) in &mut self.contacts {
+            let mut dropped = Vec::new();
+            let traits = std::mem::take(traits);
+            let (email, attributes) = traits::admitted(traits, vocabulary, &mut dropped);
+            let told = contact::Told { id: id.clone(), email, attributes };
+            match contact::Draft::check(told, vocabulary) {
+                Ok(draft) => drafts.push(draft),
+                Err(refusal) => dropped.push(refusal),
+            }
+            taken.dropped.extend(dropped.into_iter().map(|refusal| (*place, refusal)));
         }
+        contacts::merged(drafts)
     }
-    contacts::merged(drafts)
+
+    /// Leaves out what concerns contacts that were erased, and says which calls that are.
+    fn without(&mut self, erased: &HashSet<ContactId>) -> Vec<(usize, Refusal)> {
+        self.events.retain(|event| !erased.contains(&event.contact));
+        self.known_better.retain(|(_, _, target)| !erased.contains(target));
+        let refused = self.contacts.iter().filter(|(_, id, _)| erased.contains(id));
+        refused.map(|(place, id, _)| (*place, contacts::erased(id))).collect()
+    }
 }

@@ -30,6 +30,8 @@ pub(crate) enum Error {
     TooManyAttributes(usize),
     #[error("a workspace has at most {0} write keys that are not revoked; revoke one first")]
     TooManyWriteKeys(i64),
+    #[error("too many others change the same contacts; try again")]
+    Contended,
     #[error("membership cannot be told for certain while the database does not answer; try again")]
     Uncertain,
     #[error("a stored {0} cannot be read")]
@@ -47,6 +49,7 @@ pub(crate) enum Error {
 pub(crate) enum What {
     Attribute,
     Contact,
+    Erasure,
     Segment,
     Snapshot,
     WriteKey,
@@ -85,6 +88,7 @@ impl What {
         match self {
             Self::Attribute => "attribute",
             Self::Contact => "contact",
+            Self::Erasure => "erasure",
             Self::Segment => "segment",
             Self::Snapshot => "snapshot",
             Self::WriteKey => "write_key",
@@ -95,6 +99,7 @@ impl What {
         match self {
             Self::Attribute => "NO_SUCH_ATTRIBUTE",
             Self::Contact => "NO_SUCH_CONTACT",
+            Self::Erasure => "NO_SUCH_ERASURE",
             Self::Segment => "NO_SUCH_SEGMENT",
             Self::Snapshot => "NO_SUCH_SNAPSHOT",
             Self::WriteKey => "NO_SUCH_WRITE_KEY",
@@ -105,6 +110,7 @@ impl What {
         match self {
             Self::Attribute => "ATTRIBUTE_EXISTS",
             Self::Contact => "CONTACT_EXISTS",
+            Self::Erasure => "ERASURE_EXISTS",
             Self::Segment => "SEGMENT_EXISTS",
             Self::Snapshot => "SNAPSHOT_EXISTS",
             Self::WriteKey => "WRITE_KEY_EXISTS",
@@ -158,6 +164,7 @@ impl From<Error> for Status {
             Error::TooManyWriteKeys(limit) => {
                 Fault::new(Code::ResourceExhausted, "TOO_MANY_WRITE_KEYS").with("limit", limit)
             }
+            Error::Contended => Fault::new(Code::Aborted, "CONTENDED"),
             Error::Uncertain => Fault::new(Code::Unavailable, "DATABASE_UNAVAILABLE"),
             Error::Once(once) => match once {
                 cursus_once::Error::Malformed => {

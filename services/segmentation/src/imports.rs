@@ -34,15 +34,22 @@ impl Imported {
         let vocabulary = contacts.vocabulary(workspace).await?;
         let first = self.begin(rows.len());
         let mut drafts = Vec::with_capacity(rows.len());
+        let mut numbers = Vec::with_capacity(rows.len());
         for (row, told) in (first..).zip(rows) {
             match told.and_then(|told| contact::Draft::check(told, &vocabulary)) {
-                Ok(draft) => drafts.push(draft),
+                Ok(draft) => {
+                    numbers.push(row);
+                    drafts.push(draft);
+                }
                 Err(refusal) => self.refuse(row, refusal),
             }
         }
-        let written = contacts.write(workspace, &vocabulary, drafts).await?;
+        let written = contacts.write(workspace, &vocabulary, drafts, Others::Recorded).await?;
         self.new += written.created;
         self.known += written.updated;
+        for (index, refusal) in written.refused {
+            self.refuse(numbers[index], refusal);
+        }
         Ok(())
     }
 

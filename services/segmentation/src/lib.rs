@@ -1,10 +1,11 @@
 //! Who is this, who is in this segment, and who was in it when we looked.
 //!
-//! `grpc` answers requests, and `http` those of the Segment tracking API, with the operations (`contacts`, `events`, `segments`, `members`, `snapshots`), each a
-//! transaction over `store`. What they write marks blocks of 65,536 contacts as changed; `worker` claims partitions of
-//! blocks and has `evaluation` bring the segments' containers up to date, when something changed and when time alone
-//! changes something. Membership is answered from copies of the containers in Redis (`bitmaps`), of which `index`
-//! knows which are valid.
+//! `grpc` answers requests with the operations (`contacts`, `events`, `segments`, `members`, `snapshots`), each a
+//! transaction over `store`; `http` takes calls of the Segment tracking API (`calls`), and files are imported row by row
+//! (`sheets`). What they write marks blocks of 65,536 contacts as changed; `worker` claims partitions of blocks and has
+//! `evaluation` bring the segments' containers up to date, when something changed and when time alone changes
+//! something. Membership is answered from copies of the containers in Redis (`bitmaps`), of which `index` knows which
+//! are valid.
 
 mod asked;
 mod attribute;
@@ -18,6 +19,8 @@ mod calls;
 mod config;
 mod contact;
 mod contacts;
+mod erasure;
+mod erasures;
 mod error;
 mod evaluation;
 mod event;
@@ -28,8 +31,10 @@ mod imports;
 mod index;
 mod members;
 mod membership;
+mod merges;
 mod metrics;
 mod moment;
+mod ordinals;
 mod packed;
 mod page;
 mod peers;
@@ -52,6 +57,7 @@ use std::net::SocketAddr;
 use anyhow::Context;
 use cursus_ambient::Ambient;
 use cursus_api::segmentation::ingest_service_server::IngestServiceServer;
+use cursus_api::segmentation::privacy_service_server::PrivacyServiceServer;
 use cursus_api::segmentation::segmentation_service_server::SegmentationServiceServer;
 use cursus_chassis::{Server, Tasks, database};
 use cursus_claim::Claims;
@@ -67,16 +73,22 @@ use crate::contacts::Contacts;
 use crate::events::Events;
 use crate::grpc::Grpc;
 use crate::grpc::ingest::Ingest;
+use crate::grpc::privacy::Privacy;
+use crate::http::Door;
 use crate::peers::Delivery;
 use crate::worker::Worker;
+use crate::worker::erasing::Erasing;
 use crate::worker::housekeeping::Housekeeping;
 use crate::worker::outcomes::Outcomes;
 
 /// Brings the database up to date.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
-const SERVICES: [&str; 2] =
-    ["cursus.segmentation.v1.SegmentationService", "cursus.segmentation.v1.IngestService"];
+const SERVICES: [&str; 3] = [
+    "cursus.segmentation.v1.SegmentationService",
+    "cursus.segmentation.v1.PrivacyService",
+    "cursus.segmentation.v1.IngestService",
+];
 
 /// The service: built, it is connected and bound; run, it serves.
 #[derive(Debug)]
@@ -126,31 +138,39 @@ impl Segmentation {
         let tasks = Tasks::new(&shutdown);
         database::watch(&self.pool, &self.server.readiness(), &tasks);
         let contacts = Contacts::new(self.pool.clone(), self.ambient.clone());
-        let events = Events::new(self.pool.clone(), self.ambient.clone(), contacts.clone());
+        let events = Events::new(self.pool.clone(), self.ambient.clone());
         let feed = Feed::new(self.pool.clone());
-        let index = index::Index::new(self.pool.clone());
+        let ordinals = ordinals::Ordinals::new();
+        let index = index::Index::new(self.pool.clone(), ordinals.clone());
         self.start(&tasks, &events, &feed, &index);
         let attributes = attributes::Attributes::new(self.pool.clone(), self.ambient.clone());
         let write_keys = write_keys::WriteKeys::new(self.pool.clone(), self.ambient.clone());
-        let calls = calls::Calls::new(
-            (self.pool.clone(), self.ambient.clone()),
-            (contacts.clone(), events.clone()),
-        );
-        let timeout = self.config.serve.request_timeout;
-        let door = http::Door::new(calls, write_keys.clone(), self.ambient.clone(), timeout);
-        tasks.spawn("ingest", http::serve(self.ingest, door, tasks.shutdown()));
-        let sheets = sheets::Sheets {
+        let calls = calls::Calls {
             pool: self.pool.clone(),
+            ambient: self.ambient.clone(),
             attributes: attributes.clone(),
             contacts: contacts.clone(),
             events: events.clone(),
+            ordinals: ordinals.clone(),
         };
+        let timeout = self.config.serve.request_timeout;
+        let door = Door::new(calls, write_keys.clone(), self.ambient.clone(), timeout);
+        let ingest = Ingest {
+            write_keys,
+            sheets: sheets::Sheets {
+                pool: self.pool.clone(),
+                attributes: attributes.clone(),
+                contacts: contacts.clone(),
+                events: events.clone(),
+            },
+        };
+        let privacy = self.privacy(&contacts, &ordinals);
         let grpc = Grpc {
             attributes,
             segments: segments::Segments::new(self.pool.clone(), self.ambient.clone()),
             members: members::Members {
                 pool: self.pool.clone(),
-                contacts: contacts.clone(),
+                ordinals,
                 index,
                 bitmaps: self.bitmaps.clone(),
             },
@@ -160,13 +180,31 @@ impl Segmentation {
             feed,
             shutdown: tasks.shutdown(),
         };
-        let service = SegmentationServiceServer::new(grpc)
-            .max_decoding_message_size(self.config.serve.max_message_bytes);
-        let ingest = IngestServiceServer::new(Ingest { write_keys, sheets })
-            .max_decoding_message_size(self.config.serve.max_message_bytes);
+        tasks.spawn("ingest", http::serve(self.ingest, door, tasks.shutdown()));
+        let largest = self.config.serve.max_message_bytes;
+        let service = SegmentationServiceServer::new(grpc).max_decoding_message_size(largest);
+        let ingest = IngestServiceServer::new(ingest).max_decoding_message_size(largest);
         let described = cursus_api::FILE_DESCRIPTOR_SET;
-        let routes = Routes::new(service).add_service(ingest);
+        let routes = Routes::new(service)
+            .add_service(PrivacyServiceServer::new(privacy))
+            .add_service(ingest);
         self.server.run(routes, described, &SERVICES, tasks).await
+    }
+
+    fn privacy(&self, contacts: &Contacts, ordinals: &ordinals::Ordinals) -> Privacy {
+        Privacy {
+            contacts: contacts.clone(),
+            merges: merges::Merges {
+                pool: self.pool.clone(),
+                ambient: self.ambient.clone(),
+                ordinals: ordinals.clone(),
+            },
+            erasures: erasures::Erasures {
+                pool: self.pool.clone(),
+                ambient: self.ambient.clone(),
+                ordinals: ordinals.clone(),
+            },
+        }
     }
 
     /// Starts the background work.
@@ -198,6 +236,16 @@ impl Segmentation {
             "blocks",
             Box::pin(async move {
                 blocks.run(stop, |claim| worker.clone().work(claim)).await;
+            }),
+        );
+        let erasing =
+            Erasing { ambient: self.ambient.clone(), poll_interval: self.config.poll_interval };
+        let claims = Claims::new(&self.pool, "segmentation.erasures", 1);
+        let stop = shutdown.clone();
+        spawn(
+            "erasures",
+            Box::pin(async move {
+                claims.run(stop, |claim| erasing.clone().work(claim)).await;
             }),
         );
         if let Some(delivery) = self.delivery.clone() {

@@ -193,13 +193,20 @@ impl Rows {
     ) -> Result<(i64, i64), Error> {
         let vocabulary = contacts.vocabulary(workspace).await?;
         let mut drafts = Vec::with_capacity(self.contacts.len());
+        let mut places = Vec::with_capacity(self.contacts.len());
         for (place, told) in std::mem::take(&mut self.contacts) {
             match contact::Draft::check(told, &vocabulary) {
-                Ok(draft) => drafts.push(draft),
+                Ok(draft) => {
+                    places.push(place);
+                    drafts.push(draft);
+                }
                 Err(refusal) => drop(self.refused.insert(place, bound.refused(refusal))),
             }
         }
-        let written = contacts.write(workspace, &vocabulary, drafts).await?;
+        let written = contacts.write(workspace, &vocabulary, drafts, Others::Recorded).await?;
+        for (index, refusal) in written.refused {
+            self.refused.insert(places[index], bound.refused(refusal));
+        }
         Ok((written.created, written.updated))
     }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use chrono::SubsecRound;
 use cursus_api::segmentation as proto;
 use cursus_audience::Kind;
-use cursus_ids::{ContactName, SegmentId, SegmentName, SnapshotName, WorkspaceId};
+use cursus_ids::{ContactId, ContactName, SegmentId, SegmentName, SnapshotName, WorkspaceId};
+use prost::Message;
 
 use super::rule;
 use crate::attribute::Attribute;
@@ -60,15 +61,39 @@ pub(crate) fn event(event: proto::Event, workspace: &WorkspaceId) -> Result<even
     draft.check()
 }
 
-/// An event as those who watch see it.
-pub(crate) fn encode_event(workspace: &WorkspaceId, event: &event::Draft) -> proto::Event {
+/// An event of a contact as those who watch see it.
+pub(crate) fn encode_event(
+    workspace: &WorkspaceId,
+    contact: &ContactId,
+    event: &event::Draft,
+) -> proto::Event {
     proto::Event {
         event_id: event.id.clone(),
-        contact: ContactName::new(workspace.clone(), event.contact.clone()).to_string(),
+        contact: ContactName::new(workspace.clone(), contact.clone()).to_string(),
         event_name: event.name.clone(),
         event_time: Some(rule::encode_moment(event.time)),
         properties: encode_values(&event.properties),
     }
+}
+
+/// Whose an encoded event is.
+pub(crate) fn contact_of_event(bytes: &[u8]) -> Result<String, Error> {
+    let event = proto::Event::decode(bytes).map_err(|_| Error::Corrupt("fact"))?;
+    Ok(event.contact)
+}
+
+/// The name of a contact, by which others know it.
+pub(crate) fn contact_name(workspace: &WorkspaceId, id: &str) -> String {
+    format!("{}/contacts/{id}", workspace.name())
+}
+
+/// How the name of a contact is found in an encoded message: behind its length, so that it is not found in a longer one.
+pub(crate) fn contact_mark(workspace: &WorkspaceId, id: &str) -> Vec<u8> {
+    let name = contact_name(workspace, id);
+    let mut mark = Vec::with_capacity(name.len() + 2);
+    prost::encode_length_delimiter(name.len(), &mut mark).expect("a vector grows");
+    mark.extend(name.as_bytes());
+    mark
 }
 
 pub(crate) fn kind(told: i32) -> Result<Kind, Error> {
@@ -235,6 +260,19 @@ impl From<Contact> for proto::Contact {
             create_time: Some(rule::encode_moment(contact.create_time)),
             update_time: Some(rule::encode_moment(contact.update_time)),
         }
+    }
+}
+
+/// Contacts, each with the id asked for.
+pub(crate) fn encode_found(found: Vec<(ContactId, Contact)>) -> proto::BatchGetContactsResponse {
+    let alias = |(asked, contact): &(ContactId, Contact)| {
+        let ContactName { workspace, id } = &contact.name;
+        let is_alias = asked != id;
+        is_alias.then(|| (contact_name(workspace, asked.as_ref()), contact.name.to_string()))
+    };
+    proto::BatchGetContactsResponse {
+        aliases: found.iter().filter_map(alias).collect(),
+        contacts: found.into_iter().map(|(_, contact)| contact.into()).collect(),
     }
 }
 

@@ -7,10 +7,12 @@
 )]
 
 mod contacts;
+mod erasure;
 mod events;
 mod faults;
 mod following;
 mod membership;
+mod merging;
 mod oracle;
 mod outcomes;
 mod rules;

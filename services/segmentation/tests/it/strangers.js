@@ -11,6 +11,7 @@ async function main() {
   analytics.page({ anonymousId: 'visitor-1', name: 'Pricing', category: 'Site', messageId: 'm-1' });
   analytics.identify({
     userId: 'ana',
+    anonymousId: 'visitor-1',
     traits: {
       email: 'ana@example.com',
       plan: 'pro',

@@ -26,6 +26,7 @@ client.identify(
         "address": {"postalCode": "94103"},
         "tags": ["b", "a"],
     },
+    anonymous_id="visitor-1",
     message_id="m-2",
 )
 client.track("ana", "Order Completed", {"revenue": 27.5, "orderId": 7}, message_id="m-3")

@@ -25,7 +25,7 @@ impl Program {
     /// With a key of the replica's workspace.
     pub(crate) async fn new(replica: &Replica, parent: &str, id: &str) -> Self {
         let request = create(parent, id, "");
-        let key = replica.ingest_of("barbara").create_write_key(request).await.unwrap();
+        let key = replica.ingest_of("root").create_write_key(request).await.unwrap();
         Self {
             address: format!("http://{}", replica.ingest_address),
             key: key.into_inner().secret,
@@ -68,7 +68,7 @@ async fn contact(replica: &Replica, id: &str) -> proto::Contact {
 async fn the_secret_of_a_write_key_is_shown_once_and_a_revoked_key_opens_nothing() {
     let world = World::new().await;
     let replica = world.start().await;
-    let mut admin = replica.ingest_of("barbara");
+    let mut admin = replica.ingest_of("root");
     let once = "6f0e4c52-7a9a-4f6e-8d15-0d4fd1c0a001";
     let key = admin.create_write_key(create(&world.parent(), "shop", once)).await.unwrap();
     let key = key.into_inner();
@@ -208,6 +208,57 @@ async fn a_batch_keeps_its_good_calls_and_each_takes_effect_once() {
     assert_eq!(replica.members("twice").await, Vec::<String>::new());
     let caller = replica.record(vec![replica.event("m2", "ana", "login", noon())]);
     assert_eq!(caller.await.unwrap().recorded_count, 1, "callers have ids of their own");
+}
+
+#[tokio::test]
+async fn who_was_anonymous_becomes_somebody_once() {
+    let world = World::new().await;
+    let replica = world.start().await;
+    let program = Program::new(&replica, &world.parent(), "shop").await;
+    let visit = json!({ "anonymousId": "visitor-1", "name": "Home" });
+    program.call("page", &visit).await;
+    let traits = json!({ "plan": "pro" });
+    program.call("identify", &json!({ "anonymousId": "visitor-1", "traits": traits })).await;
+    let known = |user: &str, id: &str| json!({ "userId": user, "anonymousId": "visitor-1", "messageId": id });
+    program.call("identify", &known("ana", "m1")).await;
+    program.call("identify", &known("ana", "m1")).await;
+    let ana = contact(&replica, "ana").await;
+    assert_eq!(ana.attributes["plan"], text("pro"));
+    assert_eq!(contact(&replica, "anon-visitor-1").await.name, ana.name);
+    program.call("page", &visit).await;
+    replica.ready_segment("visited", did("page.viewed", Some(1), 2)).await;
+    assert_eq!(replica.members("visited").await, ["ana"]);
+
+    // Another one logs in on the same device.
+    program.call("identify", &known("ben", "m2")).await;
+    assert_eq!(contact(&replica, "ben").await.name, replica.contact_name("ben"));
+    assert_eq!(contact(&replica, "anon-visitor-1").await.name, ana.name);
+
+    program.call("page", &json!({ "anonymousId": "visitor-2" })).await;
+    program.call("alias", &json!({ "userId": "ben", "previousId": "visitor-2" })).await;
+    assert_eq!(contact(&replica, "anon-visitor-2").await.name, replica.contact_name("ben"));
+    program.call("alias", &json!({ "userId": "ben", "previousId": "ana" })).await;
+    assert_eq!(contact(&replica, "ana").await.name, ana.name, "somebody known stays");
+}
+
+#[tokio::test]
+async fn calls_about_somebody_erased_are_refused_and_the_others_taken() {
+    let world = World::new().await;
+    let replica = world.start().await;
+    let program = Program::new(&replica, &world.parent(), "shop").await;
+    program.call("track", &json!({ "userId": "ana", "event": "Login" })).await;
+    let name = replica.contact_name("ana");
+    let erase = proto::EraseContactRequest { name, request_id: String::new() };
+    replica.privacy_of("root").erase_contact(erase).await.unwrap();
+    let batch = json!({ "batch": [
+        { "type": "track", "userId": "ana", "event": "Login" },
+        { "type": "track", "userId": "ben", "event": "Login" },
+    ]});
+    let (status, told) = program.send("batch", &batch).await;
+    assert_eq!((status, &told["refused"][0]["code"]), (200, &json!("ERASED_CONTACT")), "{told}");
+    contact(&replica, "ben").await;
+    let (status, _) = program.send("identify", &json!({ "userId": "ana" })).await;
+    assert_eq!(status, 400);
 }
 
 #[tokio::test]

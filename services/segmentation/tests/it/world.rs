@@ -10,6 +10,7 @@ use clap::Parser;
 use cursus_ambient::Ambient;
 use cursus_api::segmentation as proto;
 use cursus_api::segmentation::ingest_service_client::IngestServiceClient;
+use cursus_api::segmentation::privacy_service_client::PrivacyServiceClient;
 use cursus_api::segmentation::segmentation_service_client::SegmentationServiceClient;
 use cursus_segmentation::{Config, MIGRATOR, Segmentation};
 use cursus_testkit::clients::{Authorized, channel};
@@ -120,15 +121,21 @@ impl World {
 }
 
 impl Replica {
-    /// A client that is `ada` (editor), `barbara` (admin), `edith` (viewer), `delivery` (service, of all workspaces) or
+    /// A client that is `ada` (editor), `edith` (viewer), `root` (admin), `delivery` (service, of all workspaces) or
     /// `mallory` (editor of another workspace).
     pub(crate) fn client_of(&self, who: &str) -> Client {
         SegmentationServiceClient::new(channel(self.address, &format!("{who}-token")).unwrap())
             .max_decoding_message_size(16 << 20)
     }
 
+    /// The same for what comes in otherwise.
     pub(crate) fn ingest_of(&self, who: &str) -> IngestClient {
         IngestServiceClient::new(channel(self.address, &format!("{who}-token")).unwrap())
+    }
+
+    /// The same for privacy.
+    pub(crate) fn privacy_of(&self, who: &str) -> PrivacyServiceClient<Authorized> {
+        PrivacyServiceClient::new(channel(self.address, &format!("{who}-token")).unwrap())
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -247,6 +254,47 @@ impl Replica {
     pub(crate) async fn segment(&self, id: &str) -> Result<proto::Segment, Status> {
         let request = proto::GetSegmentRequest { name: self.segment_name(id) };
         Ok(self.client().get_segment(request).await?.into_inner())
+    }
+
+    pub(crate) async fn get(&self, contact: &str) -> Result<proto::Contact, Status> {
+        let request = proto::GetContactRequest { name: self.contact_name(contact) };
+        Ok(self.client().get_contact(request).await?.into_inner())
+    }
+
+    /// The ids of all contacts, as listed.
+    pub(crate) async fn listed(&self) -> Vec<String> {
+        let request = proto::ListContactsRequest {
+            parent: self.parent(),
+            page_size: 1_000,
+            ..proto::ListContactsRequest::default()
+        };
+        let page = self.client().list_contacts(request).await.unwrap().into_inner();
+        page.contacts.iter().map(|contact| id_of(&contact.name)).collect()
+    }
+
+    pub(crate) async fn merge(&self, source: &str, target: &str) -> Result<proto::Contact, Status> {
+        let request = proto::MergeContactsRequest {
+            source: self.contact_name(source),
+            target: self.contact_name(target),
+            request_id: String::new(),
+        };
+        Ok(self.privacy_of("ada").merge_contacts(request).await?.into_inner())
+    }
+
+    pub(crate) async fn erase(&self, contact: &str) -> Result<proto::Erasure, Status> {
+        let name = self.contact_name(contact);
+        let request = proto::EraseContactRequest { name, request_id: String::new() };
+        Ok(self.privacy_of("root").erase_contact(request).await?.into_inner())
+    }
+
+    /// Waits until nothing is left.
+    pub(crate) async fn erased(&self, erasure: &proto::Erasure) -> proto::Erasure {
+        until("the erasure is complete", async || {
+            let request = proto::GetErasureRequest { name: erasure.name.clone() };
+            let erasure = self.privacy_of("root").get_erasure(request).await.ok()?.into_inner();
+            (erasure.state() == proto::erasure::State::Complete).then_some(erasure)
+        })
+        .await
     }
 
     /// Creates a segment and waits for its members.
@@ -393,8 +441,8 @@ fn identities(workspace: &str) -> String {
     let mut listed = String::from("[");
     for (subject, role, workspace) in [
         ("ada", "editor", workspace),
-        ("barbara", "admin", workspace),
         ("edith", "viewer", workspace),
+        ("root", "admin", workspace),
         ("delivery", "service", "*"),
         ("mallory", "editor", "elsewhere"),
     ] {
