@@ -1,5 +1,7 @@
 //! Files of comma-separated values: good rows are imported, bad ones come back with the reason.
 
+use std::fmt::Write as _;
+
 use cursus_api::segmentation as proto;
 use cursus_api::segmentation::AttributeKind;
 use proto::csv_time_format::{Format, Standard};
@@ -57,6 +59,7 @@ pub(crate) fn attribute(column: &str, kind: AttributeKind) -> proto::CsvAttribut
     proto::CsvAttribute { column: column.to_owned(), kind: kind.into(), ..Default::default() }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the field is one")]
 pub(crate) fn pattern(pattern: &str) -> Option<proto::CsvTimeFormat> {
     Some(proto::CsvTimeFormat { format: Some(Format::Pattern(pattern.to_owned())) })
 }
@@ -97,9 +100,9 @@ fn people(world: &World) -> proto::CsvPlan {
         tags,
     ];
     let mut plan = contacts(world, "people", attributes);
-    plan.delimiter = ";".to_owned();
+    ";".clone_into(&mut plan.delimiter);
     if let Some(proto::csv_plan::Rows::Contacts(rows)) = &mut plan.rows {
-        rows.email_column = "Mail".to_owned();
+        "Mail".clone_into(&mut rows.email_column);
     }
     plan
 }
@@ -271,7 +274,7 @@ async fn what_a_plan_cannot_mean_is_refused_before_anything_is_read() {
     let status = refused(outcome, Code::InvalidArgument, "INVALID_FIELD", "chunk");
     assert!(status.message().contains("row 3"), "{status:?}");
     contact(&replica, "ana").await;
-    let large = import(&replica, plan(vec![]), &[b'x'; 2 << 20], 2 << 20).await;
+    let large = import(&replica, plan(vec![]), &vec![b'x'; 2 << 20], 2 << 20).await;
     refused(large, Code::InvalidArgument, "INVALID_FIELD", "chunk");
     let mut elsewhere = plan(vec![]);
     elsewhere.parent = "workspaces/elsewhere".to_owned();
@@ -285,7 +288,7 @@ async fn a_file_of_which_every_row_is_refused_comes_back_whole() {
     let replica = world.start().await;
     let mut file = "id,note\n".to_owned();
     for row in 0..20_000 {
-        file += &format!("not an id {row},{}\n", "x".repeat(300));
+        writeln!(file, "not an id {row},{}", "x".repeat(300)).unwrap();
     }
     let plan = contacts(&world, "people", vec![]);
     let imported = import(&replica, plan, file.as_bytes(), 1 << 20).await.unwrap();

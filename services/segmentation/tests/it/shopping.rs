@@ -15,6 +15,7 @@ use crate::world::{Replica, World};
 
 const PART: usize = 256 << 10;
 
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn folder(name: &str) -> Option<PathBuf> {
     let data = std::env::var_os("CURSUS_DATA").map(PathBuf::from).map(|data| data.join(name));
     let found = data.filter(|data| data.is_dir());
