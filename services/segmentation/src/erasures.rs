@@ -96,11 +96,11 @@ impl Erasures {
                 return before.ok_or_else(|| Error::no_such(What::Contact, contact));
             };
             // In the order of everybody: see `accounts`.
-            store::deals::lock_of(tx, workspace, *ordinal).await?;
+            store::deal_contacts::lock(tx, workspace, *ordinal).await?;
             let locked = store::contacts::lock_departing(tx, workspace, &[*ordinal]).await?;
             let Some(stored) = locked.into_iter().next() else { continue };
             store::contacts::delete(tx, workspace, stored.ordinal).await?;
-            store::deals::withdraw(tx, workspace, stored.ordinal).await?;
+            store::deal_contacts::withdraw(tx, workspace, stored.ordinal).await?;
             let mut ids = store::departures::insert_erased(tx, workspace, stored.ordinal).await?;
             let erasure = Erasure {
                 workspace: workspace.clone(),

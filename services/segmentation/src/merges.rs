@@ -109,7 +109,7 @@ async fn lock(
             return Ok(None);
         }
         // In the order of everybody: see `accounts`. The target may come to the source's account and deals.
-        store::deals::lock_of(tx, workspace, from.ordinal).await?;
+        store::deal_contacts::lock(tx, workspace, from.ordinal).await?;
         let accounts: Vec<String> = from.account_id.iter().cloned().collect();
         store::accounts::share(tx, workspace, &accounts).await?;
         let ordinals = [from.ordinal, into.ordinal];
@@ -144,7 +144,7 @@ async fn join(
     store::departures::insert_merged(tx, workspace, became, target.ordinal).await?;
     let names = store::events::names(tx, workspace).await?;
     store::events::give(tx, workspace, &names, (source.ordinal, target.ordinal)).await?;
-    store::deals::give(tx, workspace, (source.ordinal, target.ordinal)).await?;
+    store::deal_contacts::give(tx, workspace, (source.ordinal, target.ordinal)).await?;
     let blocks = block::changed(workspace, [source.ordinal, target.ordinal]);
     store::blocks::insert_caused_changes(tx, workspace, &blocks, None, Cause::ContactMerged)
         .await?;

@@ -5,6 +5,7 @@ pub(crate) mod attributes;
 pub(crate) mod blocks;
 pub(crate) mod contacts;
 pub(crate) mod containers;
+pub(crate) mod deal_contacts;
 pub(crate) mod deals;
 pub(crate) mod departures;
 pub(crate) mod erasures;
