@@ -132,7 +132,8 @@ async fn tell(
     let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
     let of = fresh.iter().filter_map(|draft| ordinals.get(draft.contact.as_ref()).copied());
     let blocks = block::changed(workspace, of);
-    store::blocks::insert_caused_changes(tx, workspace, &blocks, Some(&names), Cause::Event).await?;
+    store::blocks::insert_caused_changes(tx, workspace, &blocks, Some(&names), Cause::Event)
+        .await?;
     if source == Source::Caller {
         let entry = |draft: &&Draft| Entry {
             workspace_id: workspace.to_string(),

@@ -152,8 +152,7 @@ impl Following {
                 entered.into_iter().chain(left).collect()
             }
             Some(slots) => {
-                let is_turned =
-                    |slot: &u16| self.members.contains(*slot) != found.contains(*slot);
+                let is_turned = |slot: &u16| self.members.contains(*slot) != found.contains(*slot);
                 slots.into_iter().filter(is_turned).collect()
             }
         };

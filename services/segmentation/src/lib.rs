@@ -91,7 +91,7 @@ impl Segmentation {
         let pool = database::connect(&config.database, "segmentation", &MIGRATOR).await?;
         let server = Server::bind(&config.serve).await?;
         let bitmaps =
-            bitmaps::Bitmaps::new(config.redis_url.info()).context("bad Redis address")?;
+            bitmaps::Bitmaps::new(config.redis_url.nodes()).context("bad Redis address")?;
         let delivery = match &config.delivery_url {
             Some(url) => Some(Delivery::new(&config.peers.peer(url)?)),
             None => None,

@@ -1,21 +1,22 @@
 //! The history of membership: recording who entered and left, listing it, following it, and since when somebody is in.
 
-use std::collections::{HashMap, VecDeque};
-use std::fmt;
-use std::str::FromStr;
+mod telling;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use cursus_feed::{Cursor, Entry, Feed, MalformedCursor, Topic};
+use cursus_feed::{Entry, Feed, Topic};
 use cursus_ids::{ContactId, ContactName, SegmentId, SegmentName, WorkspaceId};
-use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, stream};
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::telling::Place;
+use self::telling::Telling;
 use crate::block::{BlockName, position};
 use crate::error::{Error, What};
-use crate::grpc::transition::{from_fact, to_facts};
+use crate::grpc::transition::to_facts;
 use crate::members::Members;
 use crate::page::{self, Page};
 use crate::store;
@@ -24,8 +25,6 @@ use crate::transition::{Crossing, Direction, Transition};
 
 /// Who entered and left segments.
 const FEED: Topic = Topic::new("transitions");
-/// How many transitions are told at once.
-const RUN: usize = 1_000;
 /// How many rows are looked through for a page, at most this often.
 const LOOKS: usize = 8;
 /// How many rows of many contacts are read at once.
@@ -59,13 +58,6 @@ pub(crate) struct Stay {
     pub(crate) segment: SegmentName,
     pub(crate) revision: i64,
     pub(crate) enter_time: Option<DateTime<Utc>>,
-}
-
-/// A place in the feed: after so many transitions of the fact that follows a cursor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
-    cursor: Cursor,
-    told: usize,
 }
 
 /// Records what crossed and tells those who watch, in the transaction that makes it so.
@@ -126,7 +118,10 @@ impl Transitions {
         let is_done = looking.look(&mut conn).await?;
         let key = (!is_done).then(|| format!("{} {}", looking.last, looking.told));
         let items = name(&mut conn, of.workspace(), looking.found).await?;
-        Ok(Page { items, next_token: key.map_or_else(String::new, |key| page::token(&collection, &key)) })
+        Ok(Page {
+            items,
+            next_token: key.map_or_else(String::new, |key| page::token(&collection, &key)),
+        })
     }
 
     /// Follows the transitions of a workspace, or of all, from a place on: runs of them, each with the place after it.
@@ -136,14 +131,8 @@ impl Transitions {
         place: Place,
         shutdown: CancellationToken,
     ) -> impl Stream<Item = Result<(Vec<Transition>, Place), Error>> + Send + 'static + use<> {
-        let pages = self.feed.follow(FEED, workspace, place.cursor, shutdown);
-        let telling = Telling {
-            pool: self.pool.clone(),
-            pages: pages.boxed(),
-            facts: VecDeque::new(),
-            next: place.cursor,
-            place,
-        };
+        let pages = self.feed.follow(FEED, workspace, place.cursor(), shutdown);
+        let telling = Telling::new(self.pool.clone(), pages.boxed(), place);
         stream::try_unfold(telling, |mut telling| async move {
             Ok(telling.run().await?.map(|run| (run, telling)))
         })
@@ -167,7 +156,7 @@ impl Transitions {
         let Page { items: ids, next_token } =
             Page::new(&collection, &asked, ids, ToString::to_string);
         let mut stays = Vec::new();
-        for (id, checked) in ids.iter().zip(members.check_each(contact, &ids).await) {
+        for (id, checked) in ids.iter().zip(members.check_each(contact, &ids).await?) {
             match checked {
                 Ok((true, revision)) => {
                     let segment = SegmentName::new(contact.workspace.clone(), id.clone());
@@ -255,11 +244,7 @@ struct Looking<'a> {
 }
 
 impl<'a> Looking<'a> {
-    async fn new(
-        conn: &mut PgConnection,
-        of: &'a Of,
-        asked: &page::Asked,
-    ) -> Result<Self, Error> {
+    async fn new(conn: &mut PgConnection, of: &'a Of, asked: &page::Asked) -> Result<Self, Error> {
         let key = |key: &str| {
             let (last, told) = key.split_once(' ')?;
             Some((last.parse().ok()?, told.parse().ok()?))
@@ -315,7 +300,8 @@ impl<'a> Looking<'a> {
         let block = BlockName::new(self.of.workspace().clone(), block);
         let wanted = self.whereabouts.as_ref().map(|(_, slot)| *slot);
         let recorded = Arc::new((crossing, record_time));
-        let each = recorded.0.each().filter(|(slot, _)| wanted.is_none_or(|wanted| wanted == *slot));
+        let each =
+            recorded.0.each().filter(|(slot, _)| wanted.is_none_or(|wanted| wanted == *slot));
         for (slot, direction) in each.skip(self.told) {
             if self.found.len() == self.size {
                 return false;
@@ -326,74 +312,6 @@ impl<'a> Looking<'a> {
         }
         (self.last, self.told) = (sequence - 1, 0);
         true
-    }
-}
-
-/// Following the feed, fact after fact.
-struct Telling {
-    pool: PgPool,
-    pages: BoxStream<'static, Result<cursus_feed::Page, cursus_feed::Error>>,
-    /// Read and not told yet, the first perhaps in part.
-    facts: VecDeque<cursus_feed::Fact>,
-    /// How far the feed was read when there are no more facts.
-    next: Cursor,
-    place: Place,
-}
-
-impl Telling {
-    async fn run(&mut self) -> Result<Option<(Vec<Transition>, Place)>, Error> {
-        if self.facts.is_empty() {
-            let Some(page) = self.pages.next().await.transpose()? else { return Ok(None) };
-            self.next = page.next;
-            self.facts.extend(page.facts);
-        }
-        // Everything told at once is of one workspace, whose contacts are named by one query.
-        let workspace = self.facts.front().map(|fact| fact.workspace_id.clone());
-        let mut found = Vec::new();
-        while found.len() < RUN
-            && let Some(fact) = self.facts.pop_front_if(|it| Some(&it.workspace_id) == workspace.as_ref())
-        {
-            let is_whole = self.tell(&fact, &mut found)?;
-            if is_whole {
-                self.place = Place { cursor: fact.cursor, told: 0 };
-            } else {
-                self.facts.push_front(fact);
-            }
-        }
-        if self.facts.is_empty() {
-            self.place = Place { cursor: self.next, told: 0 };
-        }
-        let Some(workspace) = workspace else { return Ok(Some((Vec::new(), self.place))) };
-        let workspace = workspace.parse().map_err(|_| Error::Corrupt("id"))?;
-        let mut conn = self.pool.acquire().await?;
-        Ok(Some((name(&mut conn, &workspace, found).await?, self.place)))
-    }
-
-    /// Tells what there is room for, and says whether that was all.
-    fn tell(&mut self, fact: &cursus_feed::Fact, found: &mut Vec<Found>) -> Result<bool, Error> {
-        let Fact { block, record_time, crossings } = from_fact(&fact.payload)?;
-        let workspace = fact.workspace_id.parse().map_err(|_| Error::Corrupt("id"))?;
-        let block = BlockName::new(workspace, block);
-        let mut skipped = 0;
-        for crossing in crossings {
-            let skip = self.place.told - skipped;
-            if crossing.len() <= skip {
-                skipped += crossing.len();
-                continue;
-            }
-            skipped += skip;
-            let recorded = Arc::new((crossing, record_time));
-            for (slot, direction) in recorded.0.each().skip(skip) {
-                if found.len() == RUN {
-                    return Ok(false);
-                }
-                let (ordinal, recorded) = (block.ordinal(slot), Arc::clone(&recorded));
-                found.push(Found { ordinal, direction, recorded });
-                self.place.told += 1;
-                skipped += 1;
-            }
-        }
-        Ok(true)
     }
 }
 
@@ -422,40 +340,4 @@ async fn name(
         })
     };
     Ok(found.into_iter().filter_map(transition).collect())
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cursor, told } = self;
-        if *told == 0 { write!(f, "{cursor}") } else { write!(f, "{cursor}+{told}") }
-    }
-}
-
-impl FromStr for Place {
-    type Err = Error;
-
-    fn from_str(token: &str) -> Result<Self, Error> {
-        let (cursor, told) = token.split_once('+').unwrap_or((token, "0"));
-        let malformed = |_| cursus_feed::Error::Malformed(MalformedCursor);
-        Ok(Self {
-            cursor: cursor.parse().map_err(cursus_feed::Error::Malformed)?,
-            told: told.parse().map_err(malformed)?,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_survives_the_way_to_a_client_and_back() {
-        let cursor: Cursor = "00000000000000010000000000000002".parse().unwrap();
-        for place in [Place::default(), Place { cursor, told: 0 }, Place { cursor, told: 3_000 }] {
-            assert_eq!(place.to_string().parse::<Place>().unwrap(), place);
-        }
-        for token in ["+", "x+1", "00000000000000010000000000000002+", "+-1"] {
-            assert!(token.parse::<Place>().is_err(), "{token}");
-        }
-    }
 }

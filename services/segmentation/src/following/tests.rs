@@ -1,9 +1,7 @@
 //! Time that passes at once, in pieces or late is told alike.
 
 use chrono::TimeDelta;
-use cursus_audience::{
-    Aggregate, Behaviour, BlockBuilder, Limits, Operator, Rule, Schema, Window,
-};
+use cursus_audience::{Aggregate, Behaviour, BlockBuilder, Limits, Operator, Rule, Schema, Window};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -37,11 +35,8 @@ fn columns(plan: &Plan, logins: &[Vec<i64>]) -> Block {
 
 fn followed(plan: &Arc<Plan>, columns: &Block, now: i64) -> Following {
     let revision = Revision { segment: "keen".parse().unwrap(), number: 1 };
-    let mut following = Following::begin(
-        (revision, true, Arc::clone(plan)),
-        columns,
-        (now, &Causes::default()),
-    );
+    let mut following =
+        Following::begin((revision, true, Arc::clone(plan)), columns, (now, &Causes::default()));
     following.take();
     following
 }

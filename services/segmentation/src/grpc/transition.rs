@@ -233,12 +233,11 @@ impl Grpc {
         };
         let place = request.cursor.parse()?;
         let runs = self.transitions.watch(workspace, place, self.shutdown.clone());
-        let encode = |(transitions, place): (Vec<Transition>, Place)| {
-            proto::WatchTransitionsResponse {
+        let encode =
+            |(transitions, place): (Vec<Transition>, Place)| proto::WatchTransitionsResponse {
                 transitions: transitions.into_iter().map(Into::into).collect(),
                 cursor: place.to_string(),
-            }
-        };
+            };
         Ok(Response::new(Box::pin(runs.map_ok(encode).map_err(Status::from))))
     }
 }
@@ -291,8 +290,7 @@ mod tests {
         let told = vec![crossing(65_536); 100];
         let facts = to_facts(0, &told, DateTime::UNIX_EPOCH);
         assert!(facts.iter().all(|fact| fact.len() < LARGEST + (20 << 10)));
-        let read: usize =
-            facts.iter().map(|fact| from_fact(fact).unwrap().crossings.len()).sum();
+        let read: usize = facts.iter().map(|fact| from_fact(fact).unwrap().crossings.len()).sum();
         assert_eq!(read, 100);
     }
 }

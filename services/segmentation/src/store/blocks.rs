@@ -314,8 +314,11 @@ pub(crate) async fn each_event_of(
     )
     .fetch(conn);
     while let Some(row) = rows.try_next().await? {
-        let event =
-            EventRow { ordinal: row.ordinal, event_time: row.event_time, properties: row.properties };
+        let event = EventRow {
+            ordinal: row.ordinal,
+            event_time: row.event_time,
+            properties: row.properties,
+        };
         each(&row.event_name, event)?;
     }
     Ok(())

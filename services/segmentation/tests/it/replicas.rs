@@ -259,7 +259,9 @@ async fn a_rule_that_changes_under_load_leaves_no_gap_in_the_history() {
         let contact = |(n, id): (usize, &String)| {
             let attributes = [("plan", text(plans(n))), ("vip", flag(n % 3 == 0))];
             let mut contact = replicas[0].contact(id, &attributes);
-            contact.attributes.insert("spend".to_owned(), number(f64::from(u32::try_from(n).unwrap())));
+            contact
+                .attributes
+                .insert("spend".to_owned(), number(f64::from(u32::try_from(n).unwrap())));
             contact
         };
         ids.iter().enumerate().map(contact).collect()

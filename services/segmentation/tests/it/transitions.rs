@@ -61,10 +61,8 @@ impl Replica {
         cursor: &str,
         count: usize,
     ) -> Vec<proto::WatchTransitionsResponse> {
-        let request = proto::WatchTransitionsRequest {
-            parent: parent.to_owned(),
-            cursor: cursor.to_owned(),
-        };
+        let request =
+            proto::WatchTransitionsRequest { parent: parent.to_owned(), cursor: cursor.to_owned() };
         let mut client = self.client_of("delivery");
         let mut stream = client.watch_transitions(request).await.unwrap().into_inner();
         let mut runs: Vec<proto::WatchTransitionsResponse> = Vec::new();
@@ -186,19 +184,10 @@ async fn a_changed_rule_tells_the_difference_and_deleting_a_segment_that_everybo
     replica.ready_segment("some", is("plan", text("pro"))).await;
     let segment = replica.segment_name("some");
     assert_eq!(replica.history(&segment).await.len(), 2);
-    let everybody = crate::rules::any(vec![
-        is("plan", text("free")),
-        is("plan", text("pro")),
-    ]);
+    let everybody = crate::rules::any(vec![is("plan", text("free")), is("plan", text("pro"))]);
     replica.update_rule("some", everybody).await;
     let history = replica.history(&segment).await;
-    let latest = (
-        "bob".to_owned(),
-        "some".to_owned(),
-        2,
-        Direction::Entered,
-        Cause::RuleChanged,
-    );
+    let latest = ("bob".to_owned(), "some".to_owned(), 2, Direction::Entered, Cause::RuleChanged);
     assert_eq!((history.len(), told(&history[0])), (3, latest));
     replica.update_rule("some", is("plan", text("team"))).await;
     let history = replica.history(&segment).await;
