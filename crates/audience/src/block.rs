@@ -80,6 +80,8 @@ impl Block {
             column.properties.texts.retain(|name, _| has(name, Kind::Text));
             column.properties.numbers.retain(|name, _| has(name, Kind::Number));
             column.properties.flags.retain(|name, _| has(name, Kind::Flag));
+            column.properties.times.retain(|name, _| has(name, Kind::Time));
+            column.properties.sets.retain(|name, _| has(name, Kind::TextSet));
         }
     }
 
@@ -88,12 +90,11 @@ impl Block {
         let Attributes { texts, numbers, flags, times, sets } = &self.attributes;
         let columns = texts.len() + numbers.len() + flags.len() + times.len() + sets.len();
         let bitsets = size_of_val(self.live.words()) * (1 + columns + flags.len());
-        let set = |(text, slots): (&Box<str>, &Vec<u16>)| text.len() + 2 * slots.capacity() + 40;
         bitsets
             + 8 * self.slots * numbers.len()
             + times.values().map(|column| column.values.bytes()).sum::<usize>()
             + texts.values().map(|column| column.values.bytes()).sum::<usize>()
-            + sets.values().flat_map(|column| column.values.iter().map(set)).sum::<usize>()
+            + sets.values().map(Column::bytes).sum::<usize>()
             + self.events.values().map(Events::bytes).sum::<usize>()
     }
 

@@ -117,7 +117,7 @@ impl BlockBuilder {
         let Some(slot) = self.place(slot) else { return };
         let Some(events) = self.events.get_mut(name) else { return };
         events.push(slot, within_horizon(time));
-        let Properties { texts, numbers, flags } = &mut events.properties;
+        let Properties { texts, numbers, flags, times, sets } = &mut events.properties;
         for (property, value) in properties {
             match value {
                 Value::Text(text) => {
@@ -137,7 +137,16 @@ impl BlockBuilder {
                         replace_last(flags, Some(*flag));
                     }
                 }
-                Value::Time(_) | Value::Texts(_) => {}
+                Value::Time(time) => {
+                    if let Some(times) = times.get_mut(*property) {
+                        replace_last(times, within_horizon(*time));
+                    }
+                }
+                Value::Texts(_) => {
+                    if let Some(sets) = sets.get_mut(*property) {
+                        replace_last(sets, true);
+                    }
+                }
             }
         }
     }
@@ -178,8 +187,8 @@ fn loader(wanted: &EventMention) -> EventLoader {
             Kind::Text => drop(loader.properties.texts.insert(name, Texts::default())),
             Kind::Number => drop(loader.properties.numbers.insert(name, Vec::new())),
             Kind::Flag => drop(loader.properties.flags.insert(name, Vec::new())),
-            // No rule reads properties of these kinds.
-            Kind::Time | Kind::TextSet => {}
+            Kind::Time => drop(loader.properties.times.insert(name, Vec::new())),
+            Kind::TextSet => drop(loader.properties.sets.insert(name, Vec::new())),
         }
     }
     loader

@@ -2,6 +2,7 @@
 
 use crate::bitset::Bitset;
 use crate::block::{Block, loaded};
+use crate::bucket::BUCKET_KEY;
 use crate::column::Column;
 use crate::crowd::behaved;
 use crate::due::Due;
@@ -35,11 +36,11 @@ impl<'a> Bulk<'a> {
     /// Which of the candidates the node is true of. Nothing is asked about anyone else.
     pub(crate) fn node(&mut self, node: &Node, candidates: &Bitset) -> Bitset {
         match node {
-            Node::All(operands) => self.all(operands, candidates),
+            Node::All(operands) => self.all(operands.cheapest_first(), candidates),
             Node::Any(operands) => {
                 let mut open = candidates.clone();
                 let mut found = Bitset::new();
-                for operand in operands {
+                for operand in operands.cheapest_first() {
                     if open.is_empty() {
                         break;
                     }
@@ -59,7 +60,7 @@ impl<'a> Bulk<'a> {
     }
 
     /// Which of the candidates all nodes are true of.
-    pub(crate) fn all<'n>(
+    fn all<'n>(
         &mut self,
         nodes: impl IntoIterator<Item = &'n Node>,
         candidates: &Bitset,
@@ -107,6 +108,10 @@ impl<'a> Bulk<'a> {
                 let column = loaded(&attributes.sets, attribute);
                 let slots = column.values.get(member.as_str()).map_or(&[][..], Vec::as_slice);
                 both(&slots.iter().copied().collect(), candidates)
+            }
+            Leaf::Bucket(test) => {
+                let column = loaded(&attributes.numbers, BUCKET_KEY);
+                lanes(&column.values, &both(candidates, &column.present), |key| test.accepts(key))
             }
             Leaf::Behaviour(test) => {
                 behaved(test, self.block, candidates, (self.now, &mut self.due))
@@ -183,6 +188,7 @@ fn texts(column: &Column<Texts>, test: &TextTest, candidates: &Bitset) -> Bitset
 }
 
 /// The candidates whose code is one of a few.
+#[expect(clippy::needless_bitwise_bool, reason = "a branch per value is what takes time")]
 fn equal_to_one<T>(codes: &[T], accepted: &[u32], candidates: &Bitset) -> Bitset
 where
     T: Copy + PartialEq + TryFrom<u32>,

@@ -101,6 +101,10 @@ impl Column<Times> {
 pub(crate) type TextSets = BTreeMap<Box<str>, Vec<u16>>;
 
 impl Column<TextSets> {
+    pub(crate) fn bytes(&self) -> usize {
+        self.values.iter().map(|(text, slots)| text.len() + 2 * slots.capacity() + 40).sum()
+    }
+
     /// `slots` ascend.
     pub(crate) fn replace(&mut self, slots: &[u16], patch: &Self) {
         for members in self.values.values_mut() {

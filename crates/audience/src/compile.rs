@@ -1,93 +1,143 @@
 //! From a rule to nodes: every name is looked up and every kind checked here, so that evaluation cannot fail.
+//!
+//! This is the tree and the attributes; `events` has what contacts did and their deals, `segments` the references,
+//! and `literals` what is asked of values wherever they stand.
+
+mod events;
+mod literals;
+mod segments;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 
+use crate::bucket::{BUCKET_KEY, BucketTest};
 use crate::closest::closest;
-use crate::error::RuleError;
+use crate::error::{RuleError, shown};
 use crate::limits::Limits;
-use crate::mentions::{Field, Mentions, Reach};
-use crate::node::{
-    AggregateTest, BehaviourTest, CountTest, Leaf, Node, NumberTest, PropertyTest, TextTest,
-};
-use crate::rule::{Aggregate, Behaviour, Filter, Literal, Operator, Rule, Window};
+use crate::mentions::{Field, Mentions};
+use crate::node::{Leaf, Node, NumberTest, Operands, TextTest};
+use crate::rule::{Literal, Operator, Rule, SUBSCRIPTIONS};
 use crate::schema::{Kind, Schema};
-use crate::window::Span;
+use crate::shape::Room;
+
+use literals::{List, comparable, list, seconds, wanted};
 
 /// Offsets and windows beyond a hundred years are mistakes, and would leave the range of moments.
 const LONGEST: TimeDelta = TimeDelta::days(36_525);
 
-/// The most events a count is compared with: a contact cannot have more.
-const MOST_EVENTS: f64 = 1e9;
-
 pub(crate) struct Compiler<'a> {
     schema: &'a Schema,
     limits: &'a Limits,
-    mentions: Mentions,
+    room: Room,
+    /// The segments whose rules are being compiled, each for the one before it.
+    open: Vec<&'a str>,
+    /// The circle of segments that was found, if one was.
+    circle: Option<String>,
+    findings: Findings,
+}
+
+/// What becomes known on the way.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) mentions: Mentions,
+    /// The rules that took the place of references.
+    pub(crate) segments: BTreeMap<String, Arc<Rule>>,
 }
 
 impl<'a> Compiler<'a> {
-    pub(crate) fn new(schema: &'a Schema, limits: &'a Limits) -> Self {
-        Self { schema, limits, mentions: Mentions::default() }
+    /// `segment` is the one whose rule is compiled, if it is one's.
+    pub(crate) fn new(schema: &'a Schema, limits: &'a Limits, segment: Option<&'a str>) -> Self {
+        Self {
+            schema,
+            limits,
+            room: Room::new(limits),
+            open: segment.into_iter().collect(),
+            circle: None,
+            findings: Findings::default(),
+        }
     }
 
-    pub(crate) fn into_mentions(self) -> Mentions {
-        self.mentions
+    /// Checks a rule. What it costs is bounded by the limits, however hostile the rule.
+    pub(crate) fn compile(mut self, rule: &Rule) -> Result<(Node, Findings), RuleError> {
+        self.room.admit_whole(rule, self.limits)?;
+        let node = self.node(rule, "rule")?;
+        Ok((node, self.findings))
     }
 
     /// Recurses as deep as the rule; its shape has been checked.
-    pub(crate) fn node(&mut self, rule: &Rule, path: &str) -> Result<Node, RuleError> {
-        Ok(match rule {
-            Rule::All(operands) => Node::All(self.operands(operands, &format!("{path}.all"))?),
-            Rule::Any(operands) => Node::Any(self.operands(operands, &format!("{path}.any"))?),
-            Rule::Not(operand) => Node::Not(Box::new(self.node(operand, &format!("{path}.not"))?)),
+    fn node(&mut self, rule: &Rule, path: &str) -> Result<Node, RuleError> {
+        Ok(Node::Leaf(match rule {
+            Rule::All(operands) => {
+                return self.operands(operands, &format!("{path}.all")).map(Node::All);
+            }
+            Rule::Any(operands) => {
+                return self.operands(operands, &format!("{path}.any")).map(Node::Any);
+            }
+            Rule::Not(operand) => {
+                self.room.descend();
+                let operand = self.node(operand, &format!("{path}.not"))?;
+                self.room.ascend();
+                return Ok(Node::Not(Box::new(operand)));
+            }
+            Rule::InSegment { segment } => return self.segment(segment, path),
             Rule::Has { attribute } => {
                 let kind = self.attribute(attribute, path)?;
-                Node::Leaf(Leaf::Has(Field { name: attribute.clone(), kind }))
+                Leaf::Has(Field { name: attribute.clone(), kind })
             }
             Rule::Compare { attribute, operator, value } => {
                 let kind = self.attribute(attribute, path)?;
                 comparable(kind, value, &format!("{path}.value"))?;
-                Node::Leaf(compare(attribute, *operator, value, path)?)
+                compare(attribute, *operator, value, path)?
             }
-            Rule::In { attribute, values } => Node::Leaf(self.list(attribute, values, path)?),
+            Rule::In { attribute, values } => self.list(attribute, values, path)?,
             Rule::Text { attribute, position, text } => {
                 self.attribute_of(Kind::Text, attribute, path)?;
                 let test = TextTest::Match(*position, text.clone());
-                Node::Leaf(Leaf::Text { attribute: attribute.clone(), test })
+                Leaf::Text { attribute: attribute.clone(), test }
             }
             Rule::Contains { attribute, member } => {
                 self.attribute_of(Kind::TextSet, attribute, path)?;
-                let (attribute, member) = (attribute.clone(), member.clone());
-                Node::Leaf(Leaf::Contains { attribute, member })
+                Leaf::Contains { attribute: attribute.clone(), member: member.clone() }
             }
             Rule::Age { attribute, operator, offset } => {
                 self.attribute_of(Kind::Time, attribute, path)?;
                 let offset = seconds(*offset, -LONGEST, LONGEST, &format!("{path}.offset"))?;
-                let attribute = attribute.clone();
-                Node::Leaf(Leaf::Age { attribute, operator: *operator, offset })
+                Leaf::Age { attribute: attribute.clone(), operator: *operator, offset }
             }
-            Rule::Behaviour(behaviour) => {
-                Node::Leaf(Leaf::Behaviour(self.behaviour(behaviour, path)?))
+            Rule::Behaviour(behaviour) => Leaf::Behaviour(self.behaviour(behaviour, path)?),
+            Rule::Deals(deals) => Leaf::Behaviour(self.deals(deals, path)?),
+            Rule::Subscribed { topic } => {
+                self.attribute_of(Kind::TextSet, SUBSCRIPTIONS, path)?;
+                Leaf::Contains { attribute: SUBSCRIPTIONS.to_owned(), member: topic.clone() }
             }
-        })
+            Rule::Bucket { salt, from, to } => self.bucket(salt, (*from, *to), path)?,
+        }))
     }
 
-    fn operands(&mut self, rules: &[Rule], path: &str) -> Result<Vec<Node>, RuleError> {
-        rules
+    fn operands(&mut self, rules: &[Rule], path: &str) -> Result<Operands, RuleError> {
+        self.room.descend();
+        let nodes = rules
             .iter()
             .enumerate()
             .map(|(index, rule)| self.node(rule, &format!("{path}[{index}]")))
-            .collect()
+            .collect::<Result<_, _>>()?;
+        self.room.ascend();
+        Ok(Operands::new(nodes))
     }
 
     /// The kind of a known attribute, which is from now on mentioned.
     fn attribute(&mut self, name: &str, path: &str) -> Result<Kind, RuleError> {
-        let Some(kind) = self.schema.attribute(name) else {
+        // The key is for buckets only: a rule that compares it would depend on how it is made.
+        let is_known = |name: &&str| *name != BUCKET_KEY;
+        let Some(kind) = self.schema.attribute(name).filter(|_| is_known(&name)) else {
             let path = format!("{path}.attribute");
+            let known = self.schema.attributes().filter(is_known);
             return Err(RuleError::new(path, "an attribute of the workspace", shown(name))
-                .with_closest(closest(name, self.schema.attributes())));
+                .with_closest(closest(name, known)));
         };
-        self.mentions.attributes.insert(Field { name: name.to_owned(), kind });
+        self.findings.mentions.attributes.insert(Field { name: name.to_owned(), kind });
         Ok(kind)
     }
 
@@ -108,80 +158,29 @@ impl<'a> Compiler<'a> {
             let expected = "an attribute that is a string or a number";
             return Err(RuleError::new(format!("{path}.attribute"), expected, found));
         }
-        if values.is_empty() {
-            return Err(RuleError::new(format!("{path}.values"), "at least one value", "none"));
-        }
-        let mut texts = Vec::new();
-        let mut numbers = Vec::new();
-        for (index, value) in values.iter().enumerate() {
-            comparable(kind, value, &format!("{path}.values[{index}]"))?;
-            match value {
-                Literal::Text(text) => texts.push(text.clone()),
-                Literal::Number(number) => numbers.push(*number),
-                Literal::Flag(_) | Literal::Time(_) => {}
-            }
-        }
         let attribute = attribute.to_owned();
-        if kind == Kind::Text {
-            let test = TextTest::In(texts.into_iter().collect());
-            return Ok(Leaf::Text { attribute, test });
+        Ok(match list(kind, values, path)? {
+            List::Texts(texts) => Leaf::Text { attribute, test: TextTest::In(texts) },
+            List::Numbers(numbers) => Leaf::Number { attribute, test: NumberTest::In(numbers) },
+        })
+    }
+
+    fn bucket(&mut self, salt: &str, (from, to): (u8, u8), path: &str) -> Result<Leaf, RuleError> {
+        if self.schema.attribute(BUCKET_KEY) != Some(Kind::Number) {
+            return Err(RuleError::new(path, "a workspace with buckets", "`bucket`"));
         }
-        numbers.sort_by(f64::total_cmp);
-        Ok(Leaf::Number { attribute, test: NumberTest::In(numbers) })
-    }
-
-    fn behaviour(&mut self, rule: &Behaviour, path: &str) -> Result<BehaviourTest, RuleError> {
-        let event = &rule.event;
-        if event.is_empty() || !self.schema.allows_event(event) {
-            let expected = "the name of an event of the workspace";
-            return Err(RuleError::new(format!("{path}.event"), expected, shown(event))
-                .with_closest(closest(event, self.schema.events())));
+        if to > 100 {
+            let expected = "a whole number from 1 to 100";
+            return Err(RuleError::new(format!("{path}.to"), expected, to.to_string()));
         }
-        let filters = rule
-            .filters
-            .iter()
-            .enumerate()
-            .map(|(index, rule)| filter(rule, &format!("{path}.where[{index}]")))
-            .collect::<Result<Vec<_>, _>>()?;
-        let span = self.span(rule.window, path)?;
-        let aggregate = aggregate(rule, path)?;
-        self.mention_event(rule, &filters);
-        Ok(BehaviourTest { event: event.clone(), filters, span, aggregate })
-    }
-
-    fn span(&self, window: Window, path: &str) -> Result<Span, RuleError> {
-        let second = TimeDelta::seconds(1);
-        let longest = self.limits.window.min(LONGEST);
-        let Some(from) = window.from else {
-            let to = seconds(window.to, TimeDelta::zero(), longest, &format!("{path}.to"))?;
-            return Ok(Span { from: Span::EVER, to });
-        };
-        let from_micros = seconds(from, second, longest, &format!("{path}.from"))?;
-        let to = seconds(window.to, TimeDelta::zero(), from - second, &format!("{path}.to"))?;
-        Ok(Span { from: from_micros, to })
-    }
-
-    fn mention_event(&mut self, rule: &Behaviour, filters: &[PropertyTest]) {
-        let mention = self.mentions.events.entry(rule.event.clone()).or_default();
-        mention.properties.extend(filters.iter().map(PropertyTest::field));
-        if let Aggregate::Sum(property) = &rule.aggregate {
-            mention.properties.insert(Field { name: property.clone(), kind: Kind::Number });
+        if from >= to {
+            let expected = format!("less than the end, which is {to}");
+            return Err(RuleError::new(format!("{path}.from"), expected, from.to_string()));
         }
-        let reach = rule.window.from.map_or(Reach::Ever, Reach::Last);
-        mention.reach = mention.reach.max(reach);
+        let field = Field { name: BUCKET_KEY.to_owned(), kind: Kind::Number };
+        self.findings.mentions.attributes.insert(field);
+        Ok(Leaf::Bucket(BucketTest::new(salt, from, to)))
     }
-}
-
-/// Refuses a literal that cannot be compared with attributes of a kind.
-fn comparable(kind: Kind, literal: &Literal, path: &str) -> Result<(), RuleError> {
-    if kind == Kind::TextSet {
-        let expected = format!("`in`: {kind} is not compared");
-        return Err(RuleError::new(path, expected, literal.kind().to_string()));
-    }
-    if literal.kind() != kind {
-        return Err(RuleError::new(path, kind.to_string(), literal.kind().to_string()));
-    }
-    well_formed(literal, path)
 }
 
 fn compare(
@@ -201,102 +200,4 @@ fn compare(
         Literal::Flag(flag) => Leaf::Flag { attribute, wanted: wanted(operator, *flag, path)? },
         Literal::Time(time) => Leaf::Time { attribute, operator, time: time.timestamp_micros() },
     })
-}
-
-fn filter(rule: &Filter, path: &str) -> Result<PropertyTest, RuleError> {
-    named(&rule.property, &format!("{path}.property"))?;
-    let value_path = format!("{path}.value");
-    well_formed(&rule.value, &value_path)?;
-    let (property, operator) = (rule.property.clone(), rule.operator);
-    Ok(match &rule.value {
-        Literal::Text(text) => {
-            PropertyTest::Text { property, test: TextTest::Compare(operator, text.clone()) }
-        }
-        Literal::Number(number) => {
-            PropertyTest::Number { property, test: NumberTest::Compare(operator, *number) }
-        }
-        Literal::Flag(flag) => {
-            PropertyTest::Flag { property, wanted: wanted(operator, *flag, path)? }
-        }
-        Literal::Time(_) => {
-            let expected = "a string, a number or a boolean";
-            return Err(RuleError::new(value_path, expected, Kind::Time.to_string()));
-        }
-    })
-}
-
-fn aggregate(rule: &Behaviour, path: &str) -> Result<AggregateTest, RuleError> {
-    let value = rule.value;
-    match &rule.aggregate {
-        Aggregate::Count if (0.0..=MOST_EVENTS).contains(&value) && value.fract() == 0.0 => {
-            #[expect(clippy::cast_possible_truncation, reason = "it is whole and at most 1e9")]
-            #[expect(clippy::cast_sign_loss, reason = "it is at least 0")]
-            let count = value as usize;
-            Ok(AggregateTest::Count(CountTest::new(rule.operator, count)))
-        }
-        Aggregate::Count => {
-            let expected = format!("a whole number from 0 to {MOST_EVENTS}");
-            Err(RuleError::new(format!("{path}.value"), expected, value.to_string()))
-        }
-        Aggregate::Sum(property) => {
-            named(property, &format!("{path}.sum"))?;
-            well_formed(&Literal::Number(value), &format!("{path}.value"))?;
-            Ok(AggregateTest::Sum { property: property.clone(), operator: rule.operator, value })
-        }
-    }
-}
-
-/// The boolean that satisfies a comparison with another.
-fn wanted(operator: Operator, flag: bool, path: &str) -> Result<bool, RuleError> {
-    match operator {
-        Operator::Equal => Ok(flag),
-        Operator::NotEqual => Ok(!flag),
-        _ => {
-            let expected = "`==` or `!=`, as booleans have no order";
-            Err(RuleError::new(format!("{path}.operator"), expected, format!("`{operator}`")))
-        }
-    }
-}
-
-fn named(name: &str, path: &str) -> Result<(), RuleError> {
-    if name.is_empty() {
-        return Err(RuleError::new(path, "a name", "an empty string"));
-    }
-    Ok(())
-}
-
-fn well_formed(literal: &Literal, path: &str) -> Result<(), RuleError> {
-    match literal {
-        Literal::Number(number) if !number.is_finite() => {
-            Err(RuleError::new(path, "a finite number", format!("`{number}`")))
-        }
-        Literal::Time(time) if time.timestamp_subsec_nanos() % 1_000 != 0 => {
-            let expected = "a timestamp in whole microseconds";
-            Err(RuleError::new(path, expected, format!("`{time:?}`")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A length of whole seconds, as microseconds: windows roll to the second.
-fn seconds(
-    length: TimeDelta,
-    least: TimeDelta,
-    most: TimeDelta,
-    path: &str,
-) -> Result<i64, RuleError> {
-    if length < least || length > most || length.subsec_nanos() != 0 {
-        let (least, most) = (least.num_seconds(), most.num_seconds());
-        let expected = format!("a whole number of seconds from {least} to {most}");
-        return Err(RuleError::new(path, expected, format!("{}s", length.as_seconds_f64())));
-    }
-    Ok(length.num_seconds() * 1_000_000)
-}
-
-/// A name from a rule as a message quotes it.
-fn shown(name: &str) -> String {
-    let mut letters = name.chars();
-    let start: String = letters.by_ref().take(64).collect();
-    let rest = if letters.next().is_some() { "…" } else { "" };
-    format!("`{}{rest}`", start.escape_debug())
 }

@@ -1,7 +1,7 @@
 //! What contacts did, asked of a whole block: one look at each contact tells nearly all apart, and only of those who
 //! remain the events themselves are looked through.
 
-use crate::behaviour::Question;
+use crate::behaviour::{Question, Tally};
 use crate::bitset::{Bitset, bits};
 use crate::block::{Block, loaded};
 use crate::due::Due;
@@ -44,7 +44,7 @@ impl<'a, T: Moment> Crowd<'a, T> {
 
     fn ask(&self, block: &Block, candidates: &Bitset, due: &mut Due) -> Bitset {
         match &self.test.aggregate {
-            AggregateTest::Count(count) if self.test.filters.is_empty() && self.is_settled => {
+            AggregateTest::Count(count) if self.test.is_plain() && self.is_settled => {
                 self.counted(*count, candidates, due)
             }
             AggregateTest::Count(count) => {
@@ -55,8 +55,9 @@ impl<'a, T: Moment> Crowd<'a, T> {
                 };
                 self.looked_through(block, candidates, (least, otherwise), due)
             }
-            AggregateTest::Sum { operator, value, .. } => {
-                self.looked_through(block, candidates, (1, operator.holds(&0.0, value)), due)
+            AggregateTest::Number { reduction, operator, value, .. } => {
+                let otherwise = Tally::default().compares(*reduction, *operator, *value);
+                self.looked_through(block, candidates, (1, otherwise), due)
             }
         }
     }
@@ -123,14 +124,13 @@ impl<'a, T: Moment> Crowd<'a, T> {
             if *candidates == 0 {
                 continue;
             }
-            let soonest;
-            (*found, soonest) = self.word_with_at_least(count, *candidates, chunk);
-            let Some(due) = due.as_mut() else { continue };
             let from = self.test.span.from;
             // Once an early moment is known, few words have one that is earlier.
-            if *found == 0 || !due.concerns(soonest.micros() + from) {
-                continue;
-            }
+            let bound = due.as_ref().map_or(i64::MIN, |due| due.bound());
+            let last = T::floor(bound.saturating_sub(from + 1));
+            let matters;
+            (*found, matters) = self.word_with_at_least(count, *candidates, (chunk, last));
+            let Some(due) = due.as_mut().filter(|_| matters) else { continue };
             for bit in bits(*found) {
                 let (_, time) = self.most_recent(count, chunk[usize::from(bit)]);
                 due.note(first + bit, time.micros() + from);
@@ -139,13 +139,19 @@ impl<'a, T: Moment> Crowd<'a, T> {
         found
     }
 
-    /// Those of a word, and a moment no later than the first of their `count`-th most recent events.
-    fn word_with_at_least(&self, count: u32, candidates: u64, chunk: &[Bounds; 64]) -> (u64, T) {
-        let mut soonest = T::LATEST;
+    /// Those of a word, and whether the `count`-th most recent event of any is no later than `last`.
+    #[expect(clippy::needless_bitwise_bool, reason = "a branch per value is what takes time")]
+    fn word_with_at_least(
+        &self,
+        count: u32,
+        candidates: u64,
+        (chunk, last): (&[Bounds; 64], T),
+    ) -> (u64, bool) {
+        let mut matters = false;
         let mut test = |bounds| {
             let (has, time) = self.most_recent(count, bounds);
             let holds = has & (time > self.left);
-            soonest = soonest.min(if holds { time } else { T::LATEST });
+            matters |= holds & (time <= last);
             u8::from(holds)
         };
         if candidates.count_ones() <= FEW {
@@ -153,10 +159,10 @@ impl<'a, T: Moment> Crowd<'a, T> {
             for bit in bits(candidates) {
                 found |= u64::from(test(chunk[usize::from(bit)])) << bit;
             }
-            return (found, soonest);
+            return (found, matters);
         }
         let found = word(&chunk.map(test)) & candidates;
-        (found, soonest)
+        (found, matters)
     }
 
     /// Whether there are so many events, and the time of the `count`-th most recent, or any.

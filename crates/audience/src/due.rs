@@ -22,9 +22,9 @@ impl Due {
         Self { until: until.min(2 * HORIZON), soon: Vec::new(), later: NEVER }
     }
 
-    /// Whether it makes a difference that an answer may change at a moment.
-    pub(crate) fn concerns(&self, moment: i64) -> bool {
-        moment < self.until || moment < self.later
+    /// Only moments before this one make a difference.
+    pub(crate) fn bound(&self) -> i64 {
+        self.until.max(self.later)
     }
 
     /// A contact's answer may change at a moment.

@@ -9,6 +9,9 @@ use crate::times::{Times, push};
 /// Events that no slot has any more are tolerated up to this many, however few the others are.
 const FEW_EVENTS: usize = 4_096;
 
+/// The time of an event without this property; beyond the horizon.
+pub(crate) const NO_TIME: i64 = i64::MIN;
+
 /// Each contact's times, ascending, in one array, and beside it the properties that plans read.
 ///
 /// A contact's events stand together. Those of one that was replaced are at the end, and leave a gap where they
@@ -31,12 +34,15 @@ pub(crate) struct Bounds {
     pub(crate) end: u32,
 }
 
-/// A value per event: not a number, no text or `None` where it has no value of the kind.
+/// A value per event: not a number, no text, [`NO_TIME`] or `None` where it has no value of the kind.
 #[derive(Debug, Default)]
 pub(crate) struct Properties {
     pub(crate) texts: BTreeMap<String, Texts>,
     pub(crate) numbers: BTreeMap<String, Vec<f64>>,
     pub(crate) flags: BTreeMap<String, Vec<Option<bool>>>,
+    pub(crate) times: BTreeMap<String, Vec<i64>>,
+    /// Whether there is a set: what is in it, no rule asks.
+    pub(crate) sets: BTreeMap<String, Vec<bool>>,
 }
 
 impl Events {
@@ -61,17 +67,17 @@ impl Events {
             self.gaps += bounds.range().len();
             *bounds = Bounds { start, end };
         }
-        taken.iter().for_each(|index| self.times.push(patch.times.get(*index)));
+        for index in &taken {
+            self.times.push(patch.times.get(*index));
+        }
         let theirs = &patch.properties;
         for (name, texts) in &mut self.properties.texts {
             texts.extend(taken.iter().copied(), &theirs.texts[name]);
         }
-        for (name, numbers) in &mut self.properties.numbers {
-            taken.iter().for_each(|index| push(numbers, theirs.numbers[name][*index]));
-        }
-        for (name, flags) in &mut self.properties.flags {
-            taken.iter().for_each(|index| push(flags, theirs.flags[name][*index]));
-        }
+        take(&mut self.properties.numbers, &theirs.numbers, &taken);
+        take(&mut self.properties.flags, &theirs.flags, &taken);
+        take(&mut self.properties.times, &theirs.times, &taken);
+        take(&mut self.properties.sets, &theirs.sets, &taken);
         self.latest = self.latest.max(patch.latest);
     }
 
@@ -93,12 +99,14 @@ impl Events {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let Properties { texts, numbers, flags } = &self.properties;
+        let Properties { texts, numbers, flags, times, sets } = &self.properties;
         size_of::<Bounds>() * self.bounds.capacity()
             + self.times.bytes()
             + texts.values().map(Texts::bytes).sum::<usize>()
             + numbers.values().map(|values| 8 * values.capacity()).sum::<usize>()
             + flags.values().map(Vec::capacity).sum::<usize>()
+            + times.values().map(|values| 8 * values.capacity()).sum::<usize>()
+            + sets.values().map(Vec::capacity).sum::<usize>()
     }
 
     /// Keeps the events at some indices, in their order.
@@ -109,6 +117,8 @@ impl Events {
         self.properties.texts.values_mut().for_each(|texts| texts.keep(kept));
         self.properties.numbers.values_mut().for_each(|numbers| keep(numbers, kept));
         self.properties.flags.values_mut().for_each(|flags| keep(flags, kept));
+        self.properties.times.values_mut().for_each(|times| keep(times, kept));
+        self.properties.sets.values_mut().for_each(|sets| keep(sets, kept));
         self.gaps = 0;
     }
 }
@@ -135,6 +145,8 @@ impl EventLoader {
         self.properties.texts.values_mut().for_each(|texts| texts.codes.push(NO_TEXT));
         self.properties.numbers.values_mut().for_each(|values| values.push(f64::NAN));
         self.properties.flags.values_mut().for_each(|values| values.push(None));
+        self.properties.times.values_mut().for_each(|values| values.push(NO_TIME));
+        self.properties.sets.values_mut().for_each(|values| values.push(false));
     }
 
     /// Sorts the events; events of one time stay in the order in which they came.
@@ -159,6 +171,20 @@ impl EventLoader {
             Events { bounds, times, properties: self.properties, latest: i64::MIN, gaps: 0 };
         events.keep(&order);
         events
+    }
+}
+
+/// Adds the values at some indices of each column of a patch.
+fn take<T: Copy>(
+    columns: &mut BTreeMap<String, Vec<T>>,
+    patch: &BTreeMap<String, Vec<T>>,
+    taken: &[usize],
+) {
+    for (name, values) in columns {
+        let theirs = &patch[name];
+        for index in taken {
+            push(values, theirs[*index]);
+        }
     }
 }
 

@@ -66,6 +66,7 @@ pub(crate) fn compared<T: Copy + PartialOrd>(
 }
 
 /// Notes the candidates' moments, each shifted, that are after now.
+#[expect(clippy::needless_bitwise_bool, reason = "a branch per value is what takes time")]
 pub(crate) fn note_later<T: Moment>(
     values: &[T],
     candidates: &Bitset,
@@ -80,11 +81,10 @@ pub(crate) fn note_later<T: Moment>(
         if *candidates == 0 {
             continue;
         }
-        let soonest = chunk.iter().fold(T::LATEST, |soonest, value| {
-            soonest.min(if *value > reached { *value } else { T::LATEST })
-        });
         // Once an early moment is known, few words have one that is earlier.
-        if soonest == T::LATEST || !due.concerns(soonest.micros() + shift) {
+        let last = T::floor(due.bound().saturating_sub(shift + 1));
+        let matters = |some, value: &T| some | ((*value > reached) & (*value <= last));
+        if !chunk.iter().fold(false, matters) {
             continue;
         }
         for bit in bits(*candidates) {

@@ -5,9 +5,9 @@ use chrono::TimeDelta;
 /// Bounds on a rule, so that checking, storing and evaluating one costs a bounded amount.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Nodes of the tree, filters of events included.
+    /// Nodes of the tree, filters of events included, and the rules of segments that it refers to.
     pub nodes: usize,
-    /// Levels of the tree. Checking and evaluating recurse this deep.
+    /// Levels of the tree, with those of segments. Reading, checking and evaluating recurse this deep.
     pub depth: usize,
     /// Operands of one conjunction or disjunction, and filters of one behaviour.
     pub operands: usize,
@@ -15,6 +15,8 @@ pub struct Limits {
     pub list: usize,
     /// Bytes of one string, names included.
     pub string: usize,
+    /// Bytes of a rule's text; and of the strings in the rules of all segments that one refers to.
+    pub text: usize,
     /// How far back a window of events reaches.
     pub window: TimeDelta,
 }
@@ -27,6 +29,7 @@ impl Default for Limits {
             operands: 64,
             list: 10_000,
             string: 1_024,
+            text: 1 << 20,
             window: TimeDelta::days(1_096),
         }
     }

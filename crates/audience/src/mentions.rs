@@ -59,7 +59,9 @@ impl Mentions {
             let ours = self.events.get(name);
             if !ours.is_some_and(|ours| ours.covers(theirs)) {
                 let mut both = theirs.clone();
-                ours.into_iter().for_each(|ours| both.merge(ours));
+                if let Some(ours) = ours {
+                    both.merge(ours);
+                }
                 missing.events.insert(name.clone(), both);
             }
         }
@@ -75,6 +77,13 @@ impl Mentions {
             ours.properties.retain(|field| theirs.properties.contains(field));
             ours.reach = ours.reach.min(theirs.reach);
         }
+    }
+
+    /// The same, with all events that ever were: what an explanation needs to say since when something is so.
+    #[must_use]
+    pub fn with_all_of_the_past(mut self) -> Self {
+        self.events.values_mut().for_each(|event| event.reach = Reach::Ever);
+        self
     }
 
     /// Whether a block loaded for this answers whatever reads `other`.

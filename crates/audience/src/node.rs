@@ -2,18 +2,26 @@
 
 use std::collections::HashSet;
 
+use crate::bucket::BucketTest;
 use crate::mentions::Field;
-use crate::rule::{Operator, Position};
+use crate::rule::{Operator, Position, Sequel};
 use crate::schema::Kind;
 use crate::texts::Texts;
 use crate::window::Span;
 
 #[derive(Debug)]
 pub(crate) enum Node {
-    All(Vec<Self>),
-    Any(Vec<Self>),
+    All(Operands),
+    Any(Operands),
     Not(Box<Self>),
     Leaf(Leaf),
+}
+
+/// As they are written, and the order in which to ask them.
+#[derive(Debug)]
+pub(crate) struct Operands {
+    written: Vec<Node>,
+    order: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -25,6 +33,7 @@ pub(crate) enum Leaf {
     Time { attribute: String, operator: Operator, time: i64 },
     Age { attribute: String, operator: Operator, offset: i64 },
     Contains { attribute: String, member: String },
+    Bucket(BucketTest),
     Behaviour(BehaviourTest),
 }
 
@@ -33,13 +42,30 @@ pub(crate) struct BehaviourTest {
     pub(crate) event: String,
     pub(crate) filters: Vec<PropertyTest>,
     pub(crate) span: Span,
+    pub(crate) order: Option<OrderTest>,
     pub(crate) aggregate: AggregateTest,
+}
+
+#[derive(Debug)]
+pub(crate) struct OrderTest {
+    pub(crate) sequel: Sequel,
+    pub(crate) event: String,
+    pub(crate) within: i64,
 }
 
 #[derive(Debug)]
 pub(crate) enum AggregateTest {
     Count(CountTest),
-    Sum { property: String, operator: Operator, value: f64 },
+    Number { reduction: Reduction, property: String, operator: Operator, value: f64 },
+}
+
+/// How many numbers become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reduction {
+    Sum,
+    Min,
+    Max,
+    Average,
 }
 
 /// A count of at least `low` and less than `high`, or, if inverted, any other.
@@ -52,9 +78,33 @@ pub(crate) struct CountTest {
 
 #[derive(Debug)]
 pub(crate) enum PropertyTest {
-    Text { property: String, test: TextTest },
-    Number { property: String, test: NumberTest },
-    Flag { property: String, wanted: bool },
+    /// There is a value of one of these kinds.
+    Has {
+        property: String,
+        kinds: Vec<Kind>,
+    },
+    Text {
+        property: String,
+        test: TextTest,
+    },
+    Number {
+        property: String,
+        test: NumberTest,
+    },
+    Flag {
+        property: String,
+        wanted: bool,
+    },
+    Time {
+        property: String,
+        operator: Operator,
+        time: i64,
+    },
+    Age {
+        property: String,
+        operator: Operator,
+        offset: i64,
+    },
 }
 
 #[derive(Debug)]
@@ -72,25 +122,32 @@ pub(crate) enum NumberTest {
 }
 
 impl Node {
-    /// Sorts operands so that what is cheap, and may make the rest needless, is asked first.
-    pub(crate) fn sort_cheapest_first(&mut self) {
+    /// Roughly, nanoseconds for 64 contacts.
+    fn cost(&self) -> u32 {
         match self {
             Self::All(operands) | Self::Any(operands) => {
-                operands.iter_mut().for_each(Self::sort_cheapest_first);
-                operands.sort_by_cached_key(Self::cost);
+                operands.written.iter().map(Self::cost).fold(0, u32::saturating_add)
             }
-            Self::Not(operand) => operand.sort_cheapest_first(),
-            Self::Leaf(_) => {}
-        }
-    }
-
-    /// Roughly, nanoseconds for 64 contacts.
-    pub(crate) fn cost(&self) -> u32 {
-        match self {
-            Self::All(operands) | Self::Any(operands) => operands.iter().map(Self::cost).sum(),
             Self::Not(operand) => operand.cost(),
             Self::Leaf(leaf) => leaf.cost(),
         }
+    }
+}
+
+impl Operands {
+    pub(crate) fn new(written: Vec<Node>) -> Self {
+        let mut order: Vec<usize> = (0..written.len()).collect();
+        order.sort_by_cached_key(|index| written[*index].cost());
+        Self { written, order }
+    }
+
+    pub(crate) fn as_written(&self) -> &[Node] {
+        &self.written
+    }
+
+    /// So that what is cheap, and may make the rest needless, is asked first.
+    pub(crate) fn cheapest_first(&self) -> impl Iterator<Item = &Node> {
+        self.order.iter().map(|index| &self.written[*index])
     }
 }
 
@@ -101,15 +158,35 @@ impl Leaf {
             Self::Contains { .. } => 5,
             Self::Text { test: TextTest::Compare(..) | TextTest::In(_), .. } => 10,
             Self::Number { test: NumberTest::Compare(..), .. } | Self::Time { .. } => 20,
-            Self::Age { .. } => 40,
+            Self::Age { .. } | Self::Bucket(_) => 40,
             Self::Text { test: TextTest::Match(..), .. } => 100,
             Self::Number { test: NumberTest::In(_), .. } => 200,
-            Self::Behaviour(test) => match (&test.aggregate, test.filters.len()) {
-                (AggregateTest::Count(_), 0) if test.span.to == 0 => 100,
-                (AggregateTest::Count(_), 0) => 200,
-                (_, filters) => 300 + 50 * u32::try_from(filters).unwrap_or(u32::MAX / 4_000),
-            },
+            Self::Behaviour(test) => test.cost(),
         }
+    }
+}
+
+impl BehaviourTest {
+    /// Whether it is only asked how many events there are, so that their times answer it.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.aggregate, AggregateTest::Count(_))
+            && self.filters.is_empty()
+            && self.order.is_none()
+    }
+
+    /// Whether an event may come to be counted, or cease to, otherwise than by entering or leaving the window.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.order.is_some()
+            || self.filters.iter().any(|filter| matches!(filter, PropertyTest::Age { .. }))
+    }
+
+    fn cost(&self) -> u32 {
+        if self.is_plain() {
+            return if self.span.to == 0 { 100 } else { 200 };
+        }
+        let filters = u32::try_from(self.filters.len()).unwrap_or(u32::MAX);
+        let timed = if self.is_timed() { 600_u32 } else { 300 };
+        timed.saturating_add(filters.saturating_mul(50))
     }
 }
 
@@ -127,13 +204,20 @@ impl CountTest {
 }
 
 impl PropertyTest {
-    pub(crate) fn field(&self) -> Field {
-        let (name, kind) = match self {
-            Self::Text { property, .. } => (property, Kind::Text),
-            Self::Number { property, .. } => (property, Kind::Number),
-            Self::Flag { property, .. } => (property, Kind::Flag),
-        };
-        Field { name: name.clone(), kind }
+    /// What it reads.
+    pub(crate) fn fields(&self) -> Vec<Field> {
+        let field = |name: &String, kind| Field { name: name.clone(), kind };
+        match self {
+            Self::Has { property, kinds } => {
+                kinds.iter().map(|kind| field(property, *kind)).collect()
+            }
+            Self::Text { property, .. } => vec![field(property, Kind::Text)],
+            Self::Number { property, .. } => vec![field(property, Kind::Number)],
+            Self::Flag { property, .. } => vec![field(property, Kind::Flag)],
+            Self::Time { property, .. } | Self::Age { property, .. } => {
+                vec![field(property, Kind::Time)]
+            }
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! A checked rule, ready to be evaluated.
 
+use std::slice;
+
 use crate::bitset::Bitset;
 use crate::block::Block;
 use crate::bulk::Bulk;
-use crate::compile::Compiler;
+use crate::compile::{Compiler, Findings};
 use crate::due::Due;
 use crate::error::RuleError;
 use crate::limits::Limits;
@@ -11,7 +13,6 @@ use crate::mentions::Mentions;
 use crate::node::Node;
 use crate::rule::Rule;
 use crate::schema::Schema;
-use crate::shape;
 use crate::single::Single;
 use crate::window::{next_change, within_horizon};
 
@@ -21,17 +22,10 @@ const FEW_SLOTS: usize = 64;
 /// A rule that makes sense in a workspace, compiled to tests of columns.
 #[derive(Debug)]
 pub struct Plan {
-    /// The operands of a conjunction, or the rule as its only one, as written.
-    clauses: Vec<Clause>,
-    /// The clauses in the order in which they are asked.
-    order: Vec<usize>,
-    mentions: Mentions,
-}
-
-#[derive(Debug)]
-struct Clause {
-    text: String,
-    node: Node,
+    pub(crate) rule: Rule,
+    /// The rule with those of segments in the place of references.
+    pub(crate) node: Node,
+    pub(crate) findings: Findings,
 }
 
 /// Who belongs, and until when that is certain.
@@ -77,28 +71,33 @@ pub struct ClauseCount {
 impl Plan {
     /// Checks a rule. What it costs is bounded by the limits, however hostile the rule.
     pub fn compile(rule: &Rule, schema: &Schema, limits: Limits) -> Result<Self, RuleError> {
-        shape::check(rule, &limits)?;
-        let mut compiler = Compiler::new(schema, &limits);
-        let (rules, nodes) = match (rule, compiler.node(rule, "rule")?) {
-            (Rule::All(rules), Node::All(nodes)) => (&rules[..], nodes),
-            (rule, node) => (std::slice::from_ref(rule), vec![node]),
-        };
-        let mut clauses: Vec<Clause> = rules
-            .iter()
-            .zip(nodes)
-            .map(|(rule, node)| Clause { text: rule.to_string(), node })
-            .collect();
-        for clause in &mut clauses {
-            clause.node.sort_cheapest_first();
-        }
-        let mut order: Vec<usize> = (0..clauses.len()).collect();
-        order.sort_by_cached_key(|index| clauses[*index].node.cost());
-        Ok(Self { clauses, order, mentions: compiler.into_mentions() })
+        Self::new(rule, Compiler::new(schema, &limits, None))
+    }
+
+    /// Checks the rule of a segment, which must not lead back to that segment.
+    pub fn compile_segment(
+        id: &str,
+        rule: &Rule,
+        schema: &Schema,
+        limits: Limits,
+    ) -> Result<Self, RuleError> {
+        Self::new(rule, Compiler::new(schema, &limits, Some(id)))
+    }
+
+    fn new(rule: &Rule, compiler: Compiler<'_>) -> Result<Self, RuleError> {
+        let (node, findings) = compiler.compile(rule)?;
+        Ok(Self { rule: rule.clone(), node, findings })
     }
 
     /// Which attributes, events and properties it reads.
     pub fn mentions(&self) -> &Mentions {
-        &self.mentions
+        &self.findings.mentions
+    }
+
+    /// The segments whose rules are part of it, whether the rule refers to them or one of them does. When the rule of
+    /// one changes, this plan is of the past.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.findings.segments.keys().map(String::as_str)
     }
 
     /// Who of the block belongs at a moment.
@@ -139,7 +138,7 @@ impl Plan {
         let mut bits = Bitset::new();
         for slot in slots.iter().copied().filter(|slot| block.live().contains(*slot)) {
             let mut single = Single::new(block, slot, within_horizon(now));
-            if self.nodes().all(|node| single.node(node)) {
+            if single.node(&self.node) {
                 bits.insert(slot);
             }
             due.note(slot, single.next());
@@ -158,7 +157,7 @@ impl Plan {
             return (false, None);
         }
         let mut single = Single::new(block, slot, within_horizon(now));
-        let holds = self.nodes().all(|node| single.node(node));
+        let holds = single.node(&self.node);
         (holds, next_change(single.next()))
     }
 
@@ -171,31 +170,36 @@ impl Plan {
         self.check_loaded(block);
         let mut bulk = Bulk::new(block, within_horizon(now), Due::first());
         let mut running = block.live().clone();
-        let count = |clause: &Clause| {
-            running = bulk.node(&clause.node, &running);
-            ClauseCount { text: clause.text.clone(), remaining: running.len() }
+        let count = |(rule, node): (&Rule, &Node)| {
+            running = bulk.node(node, &running);
+            ClauseCount { text: rule.to_string(), remaining: running.len() }
         };
-        self.clauses.iter().map(count).collect()
+        self.clauses().map(count).collect()
+    }
+
+    /// The operands of a conjunction, or the rule as its only one.
+    fn clauses(&self) -> impl Iterator<Item = (&Rule, &Node)> {
+        let (rules, nodes) = match (&self.rule, &self.node) {
+            (Rule::All(rules), Node::All(operands)) => (&rules[..], operands.as_written()),
+            (rule, node) => (slice::from_ref(rule), slice::from_ref(node)),
+        };
+        rules.iter().zip(nodes)
     }
 
     /// Which of the candidates belong, and when that may change.
     fn bulk(&self, block: &Block, candidates: &Bitset, now: i64, due: Due) -> (Bitset, Due) {
         self.check_loaded(block);
         let mut bulk = Bulk::new(block, within_horizon(now), due);
-        let bits = bulk.all(self.nodes(), candidates);
+        let bits = bulk.node(&self.node, candidates);
         (bits, bulk.into_due())
     }
 
     /// Clauses that are never reached would hide that their columns are missing.
-    fn check_loaded(&self, block: &Block) {
+    pub(crate) fn check_loaded(&self, block: &Block) {
         assert!(
-            block.mentions().covers(&self.mentions),
+            block.mentions().covers(self.mentions()),
             "the block was not loaded for this plan: {:?}",
-            self.mentions
+            self.mentions()
         );
-    }
-
-    fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.order.iter().map(|index| &self.clauses[*index].node)
     }
 }

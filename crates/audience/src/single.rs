@@ -2,8 +2,9 @@
 
 use crate::behaviour::Question;
 use crate::block::{Block, loaded};
+use crate::bucket::BUCKET_KEY;
 use crate::node::{Leaf, Node};
-use crate::window::{NEVER, age_shifts};
+use crate::window::{NEVER, age_moments, ask_age};
 
 /// The evaluation of one plan for one contact at one moment.
 ///
@@ -29,10 +30,27 @@ impl<'a> Single<'a> {
     /// Whether the node is true of the contact.
     pub(crate) fn node(&mut self, node: &Node) -> bool {
         match node {
-            Node::All(operands) => operands.iter().all(|operand| self.node(operand)),
-            Node::Any(operands) => operands.iter().any(|operand| self.node(operand)),
+            Node::All(operands) => operands.cheapest_first().all(|operand| self.node(operand)),
+            Node::Any(operands) => operands.cheapest_first().any(|operand| self.node(operand)),
             Node::Not(operand) => !self.node(operand),
             Node::Leaf(leaf) => self.leaf(leaf),
+        }
+    }
+
+    /// All moments, past and future, at which the answer of a leaf may change.
+    pub(crate) fn moments(&self, leaf: &Leaf, moments: &mut Vec<i64>) {
+        match leaf {
+            Leaf::Age { attribute, operator, offset } => {
+                let column = loaded(&self.block.attributes.times, attribute);
+                if column.present.contains(self.slot) {
+                    let time = column.values.get(self.slot.into());
+                    moments.extend(age_moments(time, *operator, *offset));
+                }
+            }
+            Leaf::Behaviour(test) => {
+                Question::to_one(test, self.block).moments(self.slot, moments);
+            }
+            _ => {}
         }
     }
 
@@ -63,18 +81,18 @@ impl<'a> Single<'a> {
                     return false;
                 }
                 let time = column.values.get(index);
-                let (first, second) = age_shifts(*operator, *offset);
-                for moment in [time + first, time + second] {
-                    if moment > self.now {
-                        self.next = self.next.min(moment);
-                    }
-                }
-                operator.holds(&time, &(self.now + offset))
+                let answer = ask_age(time, *operator, *offset, self.now);
+                self.next = self.next.min(answer.next);
+                answer.holds
             }
             Leaf::Contains { attribute, member } => {
                 let column = loaded(&attributes.sets, attribute);
                 let slots = column.values.get(member.as_str());
                 slots.is_some_and(|slots| slots.binary_search(&slot).is_ok())
+            }
+            Leaf::Bucket(test) => {
+                let column = loaded(&attributes.numbers, BUCKET_KEY);
+                column.present.contains(slot) && test.accepts(column.values[index])
             }
             Leaf::Behaviour(test) => {
                 let answer = Question::to_one(test, self.block).ask(slot, self.now);

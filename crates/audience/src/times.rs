@@ -7,9 +7,6 @@ const SECOND: i64 = 1_000_000;
 
 /// A moment as a column keeps it.
 pub(crate) trait Moment: Copy + Ord {
-    /// After any that a column holds.
-    const LATEST: Self;
-
     /// In microseconds since 1970.
     fn micros(self) -> i64;
 
@@ -18,8 +15,6 @@ pub(crate) trait Moment: Copy + Ord {
 }
 
 impl Moment for i64 {
-    const LATEST: Self = Self::MAX;
-
     fn micros(self) -> i64 {
         self
     }
@@ -31,8 +26,6 @@ impl Moment for i64 {
 
 /// A whole second.
 impl Moment for i32 {
-    const LATEST: Self = Self::MAX;
-
     fn micros(self) -> i64 {
         (i64::from(self) + MIDDLE) * SECOND
     }
@@ -77,13 +70,14 @@ impl Times {
     pub(crate) fn set(&mut self, index: usize, micros: i64) {
         match self {
             Self::Micros(times) => times[index] = micros,
-            Self::Seconds(times) => match second(micros) {
-                Some(second) => times[index] = second,
-                None => {
+            Self::Seconds(times) => {
+                if let Some(second) = second(micros) {
+                    times[index] = second;
+                } else {
                     self.widen();
                     self.set(index, micros);
                 }
-            },
+            }
         }
     }
 
@@ -98,13 +92,14 @@ impl Times {
     pub(crate) fn push(&mut self, micros: i64) {
         match self {
             Self::Micros(times) => push(times, micros),
-            Self::Seconds(times) => match second(micros) {
-                Some(second) => push(times, second),
-                None => {
+            Self::Seconds(times) => {
+                if let Some(second) = second(micros) {
+                    push(times, second);
+                } else {
                     self.widen();
                     self.push(micros);
                 }
-            },
+            }
         }
     }
 
@@ -141,11 +136,11 @@ pub(crate) fn push<T>(values: &mut Vec<T>, value: T) {
     values.push(value);
 }
 
-/// The second that these microseconds are, if they are one that four bytes hold; not the first and the last,
-/// which stand for all that is before and after.
+/// The second that these microseconds are, if they are one that four bytes hold; not the first, which stands for
+/// all that is before.
 fn second(micros: i64) -> Option<i32> {
     let second = i32::floor(micros);
-    (second > i32::MIN && second < i32::MAX && second.micros() == micros).then_some(second)
+    (second > i32::MIN && second.micros() == micros).then_some(second)
 }
 
 #[cfg(test)]

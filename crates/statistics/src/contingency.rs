@@ -1,5 +1,6 @@
 //! Whether the rates of several arms differ at all.
 
+use crate::effect::Sample;
 use crate::error::Error;
 use crate::number::real;
 use crate::proportion::Proportion;
@@ -41,6 +42,24 @@ pub fn homogeneity(arms: &[Proportion]) -> Result<ChiSquare, Error> {
     Ok(ChiSquare::of(statistic, arms.len() as u64 - 1))
 }
 
+/// That all means are one, without assuming equal variances: the weighted sum of squares of Welch (1951), in its form
+/// for large samples. A sample without any variance cannot be weighed and is an error.
+pub fn equal_means(samples: &[Sample]) -> Result<ChiSquare, Error> {
+    if samples.len() < 2 {
+        return Err(Error::TooFewArms(samples.len()));
+    }
+    let weights: Vec<f64> = samples.iter().map(|sample| 1.0 / sample.variance_of_mean()).collect();
+    if !weights.iter().all(|weight| weight.is_finite()) {
+        return Err(Error::TooFewObservations);
+    }
+    let weighted = samples.iter().zip(&weights);
+    let centre = weighted.clone().map(|(sample, weight)| weight * sample.mean()).sum::<f64>()
+        / weights.iter().sum::<f64>();
+    let statistic =
+        weighted.map(|(sample, weight)| weight * (sample.mean() - centre).powi(2)).sum();
+    Ok(ChiSquare::of(statistic, samples.len() as u64 - 1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +68,18 @@ mod tests {
     fn arms_without_any_event_do_not_differ() {
         let none = Proportion::new(0, 50).unwrap();
         assert!(homogeneity(&[none, none]).unwrap().p >= 1.0);
+    }
+
+    #[test]
+    fn two_means_are_compared_as_by_their_z() {
+        let (one, other) =
+            (Sample::new(100, 5.0, 4.0).unwrap(), Sample::new(400, 5.5, 9.0).unwrap());
+        let test = equal_means(&[one, other]).unwrap();
+        let z: f64 = 0.5 / (0.04_f64 + 0.0225).sqrt();
+        assert!((test.statistic - z * z).abs() < 1e-12 && test.degrees_of_freedom == 1);
+        assert!(equal_means(&[one, one, one]).unwrap().p >= 1.0);
+        let flat = Sample::new(100, 5.0, 0.0).unwrap();
+        assert_eq!(equal_means(&[one, flat]), Err(Error::TooFewObservations));
     }
 
     #[test]

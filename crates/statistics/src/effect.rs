@@ -115,7 +115,19 @@ impl Sample {
         self.mean
     }
 
-    fn variance_of_mean(&self) -> f64 {
+    /// With `count - 1` in its denominator.
+    pub fn variance(&self) -> f64 {
+        self.variance
+    }
+
+    /// The mean with its interval by Student's t.
+    pub fn estimate(&self, alpha: Alpha) -> Estimate {
+        let critical = student::critical(alpha.get(), self.count - 1.0);
+        let interval = Interval::around(self.mean, critical, self.variance_of_mean().sqrt());
+        Estimate { value: self.mean, interval }
+    }
+
+    pub(crate) fn variance_of_mean(&self) -> f64 {
         self.variance / self.count
     }
 }

@@ -1,13 +1,18 @@
 //! Other services played by a script: a gRPC server of the few methods that a service's test needs.
 
+mod feed;
+
 use std::future::{Future, ready};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
+
+pub use self::feed::Feed;
 
 /// Methods and what they answer.
 #[derive(Debug, Default)]
@@ -40,6 +45,32 @@ impl Fake {
                 ready(answer(request.into_inner()).map(Response::new))
             });
             respond(service, request)
+        };
+        self.router = self.router.route(&format!("/cursus.{method}"), axum::routing::post(handle));
+        self
+    }
+
+    /// Answers a method that watches, such as `delivery.v1.DeliveryService/WatchOutcomes`, with a feed. `cursor` reads
+    /// where the watcher goes on.
+    #[must_use]
+    pub fn feeds<Q, A>(
+        mut self,
+        method: &str,
+        feed: &Arc<Feed<A>>,
+        cursor: impl Fn(Q) -> String + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        Q: prost::Message + Default + 'static,
+        A: prost::Message + Clone + Default + 'static,
+    {
+        let feed = Arc::clone(feed);
+        let handle = move |request: axum::http::Request<axum::body::Body>| {
+            let (feed, cursor) = (Arc::clone(&feed), cursor.clone());
+            let service = tower::service_fn(move |request: Request<Q>| {
+                ready(feed.follow(&cursor(request.into_inner())).map(Response::new))
+            });
+            let codec = tonic_prost::ProstCodec::<A, Q>::default();
+            async move { tonic::server::Grpc::new(codec).server_streaming(service, request).await }
         };
         self.router = self.router.route(&format!("/cursus.{method}"), axum::routing::post(handle));
         self

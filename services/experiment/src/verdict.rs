@@ -11,10 +11,12 @@ use cursus_statistics::{Alpha, Error, Fraction, sample_ratio};
 use serde::{Deserialize, Serialize};
 
 use crate::design::{Design, Kind, WhenInconclusive};
-use crate::look::{Look, Sight};
+use crate::look::{Look, Sight, real};
 
 /// The sample ratio is judged here, with the holdout, so the ladder's own test of the arms alone is out of the way.
 const NEVER: f64 = 1e-300;
+/// Of ten mails not more than one fails: a campaign with more is stopped for other reasons.
+const FAILED_IN: u64 = 10;
 
 /// What to do and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -117,21 +119,42 @@ pub(crate) fn statistics(design: &Design, sight: &Sight) -> Vec<f64> {
 /// How likely the numbers of units are, and whether they are too unlikely. While units are being exposed the evidence
 /// may be looked at all the time; the test of the end may not.
 fn balance(design: &Design, looks: &[Look], sending: Sending) -> Result<(f64, bool), Error> {
-    let shares = design.intended_shares()?;
-    let units = |look: &Look| -> Vec<u64> {
-        let arms = look.sight.arms.iter().map(|arm| arm.units);
-        arms.chain(design.has_holdout().then_some(look.sight.holdout_units)).collect()
-    };
+    let weights = design.weights()?;
+    let units = |look: &Look| -> Vec<u64> { look.sight.arms.iter().map(|arm| arm.units).collect() };
     let mut strongest: f64 = 0.0;
     let mut p = 1.0;
     for look in looks {
-        strongest = strongest.max(sample_ratio::ln_evidence(&units(look), &shares)?);
-        p = sample_ratio::chi_square(&units(look), &shares)?.p;
+        strongest = strongest.max(sample_ratio::ln_evidence(&units(look), &weights)?);
+        p = sample_ratio::chi_square(&units(look), &weights)?.p;
     }
-    if sending == Sending::InProgress {
-        p = (-strongest).exp();
-    }
+    p = match (sending, looks.last()) {
+        // The holdout is exposed when a mailing is planned, the arms while it is sent.
+        (Sending::InProgress, _) | (_, None) => (-strongest).exp(),
+        (Sending::Complete, Some(present)) => p.min(holdout_balance(design, &present.sight)?),
+    };
     Ok((p, p < Alpha::ONE_PER_MILLE.get()))
+}
+
+/// How likely the number of those held out is beside that of all arms. A mail that fails exposes nobody, and who in the
+/// holdout would have been so unlucky is not known, so as many may be missing from the arms.
+fn holdout_balance(design: &Design, sight: &Sight) -> Result<f64, Error> {
+    if !design.has_holdout() {
+        return Ok(1.0);
+    }
+    let shares = design.tested_and_held_out()?;
+    let held_out = sight.holdout_units;
+    let tested: u64 = sight.arms.iter().map(|arm| arm.units).sum();
+    let with_failed = tested + tested / (FAILED_IN - 1);
+    let is_many = |tested: u64| {
+        let share = shares.shares().last().unwrap_or_default();
+        real(held_out) > share * real(tested + held_out)
+    };
+    let tested = match (is_many(tested), is_many(with_failed)) {
+        (true, true) => with_failed,
+        (true, false) => return Ok(1.0),
+        (false, _) => tested,
+    };
+    Ok(sample_ratio::chi_square(&[tested, held_out], &shares)?.p)
 }
 
 fn rules(design: &Design) -> Result<monitor::Design, Error> {

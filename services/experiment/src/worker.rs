@@ -23,7 +23,8 @@ use crate::{experiments, metrics, store};
 const REST: Duration = Duration::from_millis(250);
 /// Facts of the deadline's last moment are on their way for so long.
 const SETTLE: TimeDelta = TimeDelta::seconds(2);
-/// A feed that never is quiet and tells only of long ago, such as an import, does not keep the verdict longer.
+/// A feed that never is quiet and tells only of long ago, such as an import, does not keep the verdict longer. One that
+/// catches up after it was away tells of ever later things, and is waited for.
 const PATIENCE: TimeDelta = TimeDelta::minutes(1);
 /// Looks are due about every fiftieth of the window, so asking this much oftener finds them in time.
 const CHECKS: i32 = 1_000;
@@ -106,8 +107,8 @@ impl Monitor {
             };
             let tells_of_later =
                 following.latest_time.is_some_and(|latest| latest >= deadline + SETTLE);
-            let is_late = now >= deadline + PATIENCE;
-            let is_told = following.is_quiet || tells_of_later || is_late;
+            let is_endless = following.is_stale && now >= deadline + PATIENCE;
+            let is_told = following.is_quiet || tells_of_later || is_endless;
             if !(following.is_connected && is_told) {
                 return Ok(false);
             }

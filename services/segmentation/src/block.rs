@@ -15,7 +15,7 @@ use crate::transition::Cause;
 pub(crate) const PARTITIONS: u16 = 16;
 
 /// Beyond this many, evaluating the whole block costs less than picking its contacts out one by one.
-const MOST_SLOTS: usize = 4_096;
+pub(crate) const MOST_SLOTS: usize = 4_096;
 
 /// Which block of which workspace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,13 +1,17 @@
 //! Reading blocks into columns, and asking a plan about them.
 
+mod crm;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use cursus_audience::{
-    Block, BlockBuilder, EventMention, Limits, Mentions, Plan, Reach, Rule, Value,
+    ACCOUNT, BUCKET_KEY, Bitset, Block, BlockBuilder, DEALS, EventMention, Limits, Mentions, Plan,
+    Reach, Rule, Value, bucket_key,
 };
 use sqlx::PgConnection;
 
+use self::crm::AccountNames;
 use crate::attribute::{CREATE_TIME, EMAIL, Vocabulary};
 use crate::block::{BlockName, position};
 use crate::error::Error;
@@ -47,13 +51,18 @@ pub(crate) async fn read(
     (now, builder): (DateTime<Utc>, &mut BlockBuilder),
 ) -> Result<(), Error> {
     let names = Names::new(mentions, vocabulary);
-    extent.slots().for_each(|slot| builder.live(slot));
+    let departed = departed(conn, extent).await?;
+    extent.slots().filter(|slot| !departed.contains(*slot)).for_each(|slot| builder.live(slot));
     if !names.is_empty() {
         load_contacts(conn, extent, &names, builder).await?;
     }
+    AccountNames::new(mentions, vocabulary).load(conn, extent, builder).await?;
+    if let Some(event) = mentions.events.get(DEALS) {
+        crm::load_deals(conn, extent, (vocabulary, event), builder).await?;
+    }
     match extent.slots {
         None => {
-            for (name, event) in &mentions.events {
+            for (name, event) in mentions.events.iter().filter(|(name, _)| *name != DEALS) {
                 load_events(conn, extent, (name, event, now), builder).await?;
             }
         }
@@ -68,7 +77,7 @@ pub(crate) fn compile(rule: &Rule, vocabulary: &Vocabulary) -> Result<Plan, Erro
 }
 
 impl Extent<'_> {
-    /// The slots of the contacts that exist: ordinals have no gaps.
+    /// The slots that are or were a contact's: ordinals have no gaps.
     fn slots(&self) -> Box<dyn Iterator<Item = u16> + Send + '_> {
         let ordinals = self.block.ordinals(self.contact_count);
         match self.slots {
@@ -85,21 +94,38 @@ impl Extent<'_> {
     }
 }
 
+/// The slots whose contact was merged into another or erased.
+async fn departed(conn: &mut PgConnection, extent: Extent<'_>) -> Result<Bitset, Error> {
+    let workspace = &extent.block.workspace;
+    let departed = match extent.slots {
+        None => {
+            let ordinals = extent.block.ordinals(extent.contact_count);
+            store::departures::within(conn, workspace, ordinals).await?
+        }
+        Some(slots) => store::departures::among(conn, workspace, &extent.picked(slots)).await?,
+    };
+    Ok(departed.into_iter().map(|ordinal| position(ordinal).1).collect())
+}
+
 /// The attributes that are asked for.
 struct Names<'a> {
     email: bool,
     create_time: bool,
+    bucket_key: bool,
     /// By the number under which it is stored.
     declared: BTreeMap<i16, &'a str>,
 }
 
 impl<'a> Names<'a> {
     fn new(mentions: &Mentions, vocabulary: &'a Vocabulary) -> Self {
-        let mut names = Self { email: false, create_time: false, declared: BTreeMap::new() };
+        let mut names =
+            Self { email: false, create_time: false, bucket_key: false, declared: BTreeMap::new() };
         for field in &mentions.attributes {
             match field.name.as_str() {
                 EMAIL => names.email = true,
                 CREATE_TIME => names.create_time = true,
+                BUCKET_KEY => names.bucket_key = true,
+                name if name.starts_with(ACCOUNT) => {}
                 name => names.declared.extend(vocabulary.numbered(name)),
             }
         }
@@ -107,11 +133,14 @@ impl<'a> Names<'a> {
     }
 
     fn is_empty(&self) -> bool {
-        !self.email && !self.create_time && self.declared.is_empty()
+        !self.email && !self.create_time && !self.bucket_key && self.declared.is_empty()
     }
 
     fn set(&self, builder: &mut BlockBuilder, contact: &ContactRow) -> Result<(), Error> {
         let slot = position(contact.ordinal).1;
+        if self.bucket_key {
+            builder.set(slot, BUCKET_KEY, Value::Number(bucket_key(&contact.contact_id)));
+        }
         if self.email && !contact.email.is_empty() {
             builder.set(slot, EMAIL, Value::Text(&contact.email));
         }
@@ -173,18 +202,19 @@ async fn load_events_of(
     (slots, mentions, now): (&[u16], &Mentions, DateTime<Utc>),
     builder: &mut BlockBuilder,
 ) -> Result<(), Error> {
-    if mentions.events.is_empty() {
-        return Ok(());
-    }
     let wanted: Vec<EventsWanted<'_>> = mentions
         .events
         .iter()
+        .filter(|(name, _)| *name != DEALS)
         .map(|(name, event)| EventsWanted {
             name,
             since: since(event, now),
             with_properties: !event.properties.is_empty(),
         })
         .collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
     let ordinals = extent.picked(slots);
     let each = |name: &str, row: EventRow| match mentions.events.get(name) {
         Some(event) => add_event(builder, (name, event), row),

@@ -81,7 +81,7 @@ fn concerns(change: &Change, mentions: &Mentions) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use cursus_audience::{Field, Kind};
+    use cursus_audience::{EventMention, Field, Kind};
 
     use super::*;
 
@@ -98,7 +98,7 @@ mod tests {
     fn mentions() -> Mentions {
         let mut mentions = Mentions::default();
         mentions.attributes.insert(Field { name: "plan".to_owned(), kind: Kind::Text });
-        mentions.events.insert("login".to_owned(), Default::default());
+        mentions.events.insert("login".to_owned(), EventMention::default());
         mentions
     }
 

@@ -1,6 +1,6 @@
 //! What can go wrong, and what a client is told.
 
-use cursus_audience::{MalformedBits, RuleError};
+use cursus_audience::{MalformedBits, RuleError, TextError};
 use cursus_fault::{Fault, internal};
 use cursus_ids::ParseError;
 use tonic::{Code, Status};
@@ -18,16 +18,26 @@ pub(crate) enum Error {
     Refused { row: Option<usize>, refusal: Refusal },
     #[error(transparent)]
     Rule(#[from] RuleError),
+    #[error("`rule_text`: {0}")]
+    RuleText(TextError),
+    #[error("the rule of `{by}` refers to `{segment}`; change or delete that first")]
+    InUse { segment: String, by: String },
     #[error("no {what} is named `{name}`")]
     NoSuch { what: What, name: String },
     #[error("`{name}` exists already")]
     Exists { what: What, name: String },
+    #[error("contacts, deals or other accounts still name `{0}`; change those first")]
+    AccountInUse(String),
     #[error("`{0}` has changed since it was read; read it again")]
     Stale(String),
     #[error("the members of `{0}` are being computed for the first time; ask again soon")]
     Computing(String),
     #[error("a workspace has at most {0} attributes")]
     TooManyAttributes(usize),
+    #[error("a workspace has at most {0} write keys that are not revoked; revoke one first")]
+    TooManyWriteKeys(i64),
+    #[error("too many others change the same contacts; try again")]
+    Contended,
     #[error("membership cannot be told for certain while the database does not answer; try again")]
     Uncertain,
     #[error("a stored {0} cannot be read")]
@@ -43,10 +53,14 @@ pub(crate) enum Error {
 /// The kinds of things that may exist or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
+    Account,
     Attribute,
     Contact,
+    Deal,
+    Erasure,
     Segment,
     Snapshot,
+    WriteKey,
 }
 
 impl Error {
@@ -56,9 +70,9 @@ impl Error {
 
     /// Whether another transaction was in the way, so that doing it again is enough.
     pub(crate) fn is_contended(&self) -> bool {
-        let source = match self {
-            Self::Database(source) | Self::Feed(cursus_feed::Error::Database(source)) => source,
-            _ => return false,
+        let (Self::Database(source) | Self::Feed(cursus_feed::Error::Database(source))) = self
+        else {
+            return false;
         };
         let code = source.as_database_error().and_then(sqlx::error::DatabaseError::code);
         code.is_some_and(|code| CONTENDED.contains(&&*code))
@@ -73,6 +87,11 @@ impl Error {
         Self::NoSuch { what, name: name.to_string() }
     }
 
+    /// Whether asking again may help. What is our own fault is logged.
+    pub(crate) fn passes(self) -> bool {
+        matches!(Status::from(self).code(), Code::Unavailable | Code::Aborted)
+    }
+
     /// The same, of the only row there was.
     pub(crate) fn of_only_row(self) -> Self {
         match self {
@@ -85,28 +104,40 @@ impl Error {
 impl What {
     fn as_str(self) -> &'static str {
         match self {
+            Self::Account => "account",
             Self::Attribute => "attribute",
             Self::Contact => "contact",
+            Self::Deal => "deal",
+            Self::Erasure => "erasure",
             Self::Segment => "segment",
             Self::Snapshot => "snapshot",
+            Self::WriteKey => "write_key",
         }
     }
 
     fn missing(self) -> &'static str {
         match self {
+            Self::Account => "NO_SUCH_ACCOUNT",
             Self::Attribute => "NO_SUCH_ATTRIBUTE",
             Self::Contact => "NO_SUCH_CONTACT",
+            Self::Deal => "NO_SUCH_DEAL",
+            Self::Erasure => "NO_SUCH_ERASURE",
             Self::Segment => "NO_SUCH_SEGMENT",
             Self::Snapshot => "NO_SUCH_SNAPSHOT",
+            Self::WriteKey => "NO_SUCH_WRITE_KEY",
         }
     }
 
     fn exists(self) -> &'static str {
         match self {
+            Self::Account => "ACCOUNT_EXISTS",
             Self::Attribute => "ATTRIBUTE_EXISTS",
             Self::Contact => "CONTACT_EXISTS",
+            Self::Deal => "DEAL_EXISTS",
+            Self::Erasure => "ERASURE_EXISTS",
             Self::Segment => "SEGMENT_EXISTS",
             Self::Snapshot => "SNAPSHOT_EXISTS",
+            Self::WriteKey => "WRITE_KEY_EXISTS",
         }
     }
 }
@@ -117,9 +148,15 @@ impl std::fmt::Display for What {
     }
 }
 
+impl From<TextError> for Error {
+    fn from(error: TextError) -> Self {
+        Self::RuleText(error)
+    }
+}
+
 impl From<Malformed> for Error {
     fn from(_: Malformed) -> Self {
-        Self::Corrupt("contact or event")
+        Self::Corrupt("attribute or property")
     }
 }
 
@@ -141,11 +178,27 @@ impl From<Error> for Status {
                     Fault::new(Code::InvalidArgument, "INVALID_RULE").with("field", &rule.path);
                 closest(fault, rule.closest.as_deref())
             }
+            Error::RuleText(fault) => {
+                let place = fault.place;
+                let told = Fault::new(Code::InvalidArgument, "INVALID_RULE")
+                    .with("field", "rule_text")
+                    .with("line", place.line)
+                    .with("column", place.column)
+                    .with("start", place.start)
+                    .with("end", place.end);
+                closest(told, fault.closest.as_deref())
+            }
+            Error::InUse { segment, by } => Fault::new(Code::FailedPrecondition, "SEGMENT_IN_USE")
+                .with("segment", segment)
+                .with("by", by),
             Error::NoSuch { what, name } => {
                 Fault::new(Code::NotFound, what.missing()).with(what.as_str(), name)
             }
             Error::Exists { what, name } => {
                 Fault::new(Code::AlreadyExists, what.exists()).with(what.as_str(), name)
+            }
+            Error::AccountInUse(name) => {
+                Fault::new(Code::FailedPrecondition, "ACCOUNT_IN_USE").with("account", name)
             }
             Error::Stale(name) => Fault::new(Code::Aborted, "STALE_ETAG").with("segment", name),
             Error::Computing(name) => {
@@ -154,6 +207,10 @@ impl From<Error> for Status {
             Error::TooManyAttributes(limit) => {
                 Fault::new(Code::ResourceExhausted, "TOO_MANY_ATTRIBUTES").with("limit", limit)
             }
+            Error::TooManyWriteKeys(limit) => {
+                Fault::new(Code::ResourceExhausted, "TOO_MANY_WRITE_KEYS").with("limit", limit)
+            }
+            Error::Contended => Fault::new(Code::Aborted, "CONTENDED"),
             Error::Uncertain => Fault::new(Code::Unavailable, "DATABASE_UNAVAILABLE"),
             Error::Once(once) => match once {
                 cursus_once::Error::Malformed => {
@@ -224,7 +281,9 @@ fn database(error: &sqlx::Error) -> Status {
 }
 
 /// Could not serialize, deadlock, lock not available.
-const CONTENDED: [&str; 3] = ["40001", "40P01", "55P03"];
+/// The last two: what is written is checked before, so that a key that is missing or there already was taken away or
+/// written by another in between.
+const CONTENDED: [&str; 5] = ["40001", "40P01", "55P03", "23503", "23505"];
 const UNREACHABLE: (Code, &str, &str) =
     (Code::Unavailable, "DATABASE_UNAVAILABLE", "the database does not answer; try again");
 

@@ -16,12 +16,12 @@ use tokio::time::Instant;
 use crate::attribute::Vocabulary;
 use crate::bitmaps::{Bitmap, Bitmaps, Named};
 use crate::block::{BlockName, Change};
-use crate::blocks;
 use crate::error::Error;
 use crate::membership::{Place, Version};
 use crate::metrics;
 use crate::promotion;
 use crate::recent::Recent;
+use crate::references;
 use crate::resident::{Resident, Source, Stored, Wanted, is_mass};
 use crate::residents::Tenancy;
 use crate::store;
@@ -197,8 +197,7 @@ impl Evaluator {
         if let Some(plan) = self.plans.get(&key) {
             return Ok(plan);
         }
-        let rule = store::segments::rule(tx, workspace, revision).await?;
-        let plan = Arc::new(blocks::compile(&rule, vocabulary)?);
+        let plan = Arc::new(references::compile(tx, workspace, vocabulary, revision).await?);
         self.plans.insert(key, Arc::clone(&plan));
         Ok(plan)
     }

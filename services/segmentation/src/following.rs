@@ -140,8 +140,12 @@ impl Following {
             Some(slots) => {
                 let Outlook { bits, due, later } =
                     self.plan.outlook_of(slots, columns, now, self.due.until.max(now));
-                slots.iter().for_each(|slot| self.due.set(*slot, None));
-                due.into_iter().for_each(|(slot, moment)| self.due.set(slot, Some(moment)));
+                for slot in slots {
+                    self.due.set(*slot, None);
+                }
+                for (slot, moment) in due {
+                    self.due.set(slot, Some(moment));
+                }
                 self.due.later = earlier(self.due.later, later);
                 bits
             }
@@ -219,7 +223,9 @@ impl Following {
     fn look_ahead_to(&mut self, columns: &Block, as_of: i64, until: i64) -> Bitset {
         let Outlook { bits, due, later } = self.plan.outlook(columns, as_of, until);
         self.due = Due { until, later, ..Due::default() };
-        due.into_iter().for_each(|(slot, moment)| self.due.set(slot, Some(moment)));
+        for (slot, moment) in due {
+            self.due.set(slot, Some(moment));
+        }
         bits
     }
 }

@@ -1,6 +1,10 @@
 //! The contract: admit the caller, read what is asked, ask, and tell the answer.
 
 pub(crate) mod convert;
+pub(crate) mod crm;
+pub(crate) mod ingest;
+pub(crate) mod insight;
+pub(crate) mod privacy;
 mod request;
 pub(crate) mod rule;
 mod stream;
@@ -61,9 +65,11 @@ impl SegmentationService for Grpc {
     ) -> Answer<proto::Attribute> {
         let (caller, request) = Caller::admit(request, Role::Editor)?;
         let workspace = enter(&caller, &request.parent)?;
-        let id = request.attribute_id.parse().map_err(Error::name("attribute_id"))?;
         let told = request.attribute.clone().unwrap_or_default();
-        let name = AttributeName::new(workspace, id);
+        let entity = convert::entity(told.entity, "attribute.entity")?;
+        let id = entity.prefix().to_owned() + &request.attribute_id;
+        let id = id.parse().map_err(Error::name("attribute_id"))?;
+        let name = (entity, AttributeName::new(workspace, id));
         let draft = attribute::Draft::new(name, convert::kind(told.kind)?, told.description)?;
         let asked = Asked { id: &request.request_id, method: "CreateAttribute", body: &request };
         Ok(Response::new(self.attributes.create(draft, asked).await?))
@@ -76,7 +82,8 @@ impl SegmentationService for Grpc {
         let (caller, request) = Caller::admit(request, Role::Viewer)?;
         let workspace = enter(&caller, &request.parent)?;
         let asked = (request.page_size, request.page_token.as_str());
-        let Page { items, next_token } = self.attributes.list(&workspace, asked).await?;
+        let entity = convert::entity(request.entity, "entity")?;
+        let Page { items, next_token } = self.attributes.list(&workspace, entity, asked).await?;
         Ok(Response::new(proto::ListAttributesResponse {
             attributes: items.into_iter().map(Into::into).collect(),
             next_page_token: next_token,
@@ -111,7 +118,7 @@ impl SegmentationService for Grpc {
             contact::Draft::check(convert::told(told, &workspace)?, &vocabulary)
         })?;
         each_once(drafts.iter().map(|draft| draft.id.as_ref()), "contact.name")?;
-        let written = self.contacts.write(&workspace, &vocabulary, drafts).await?;
+        let written = self.contacts.write(&workspace, &vocabulary, drafts, Others::Refused).await?;
         metrics::rows("contact", written.created + written.updated);
         Ok(Response::new(proto::BatchUpdateContactsResponse {
             created_count: written.created,
@@ -149,8 +156,7 @@ impl SegmentationService for Grpc {
         let names = contacts(&request.names, &workspace, "names")?;
         let ids: Vec<_> = names.into_iter().map(|name| name.id).collect();
         let found = self.contacts.get_many(&workspace, &ids).await?;
-        let contacts = found.into_iter().map(Into::into).collect();
-        Ok(Response::new(proto::BatchGetContactsResponse { contacts }))
+        Ok(Response::new(convert::encode_found(found)))
     }
 
     async fn list_contacts(
@@ -238,7 +244,7 @@ impl SegmentationService for Grpc {
         let draft = segment::Draft {
             name: SegmentName::new(workspace, id),
             display_name: DisplayName::new(told.display_name)?,
-            rule: convert::written_rule(told.rule)?,
+            rule: convert::written_rule(told.rule, told.rule_text)?,
         };
         let asked = Asked { id: &request.request_id, method: "CreateSegment", body: &request };
         Ok(Response::new(self.segments.create(draft, asked).await?))
@@ -293,7 +299,7 @@ impl SegmentationService for Grpc {
         let workspace = enter(&caller, &request.parent)?;
         let sample_size = usize::try_from(request.sample_size.min(LARGEST_SAMPLE))
             .map_err(|_| Error::invalid("sample_size", "cannot be negative"))?;
-        let rule = convert::written_rule(request.rule)?;
+        let rule = convert::written_rule(request.rule, request.rule_text)?;
         let preview = self.segments.preview(&workspace, &rule, sample_size).await?;
         Ok(Response::new(preview.into()))
     }

@@ -2,8 +2,12 @@
 
 use cursus_ids::WorkspaceId;
 
+use crate::account;
+use crate::accounts::Accounts;
 use crate::contact;
-use crate::contacts::Contacts;
+use crate::contacts::{Contacts, Written};
+use crate::deal;
+use crate::deals::Deals;
 use crate::error::Error;
 use crate::event;
 use crate::events::{Events, Others};
@@ -32,17 +36,40 @@ impl Imported {
         rows: Vec<Result<contact::Told, Refusal>>,
     ) -> Result<(), Error> {
         let vocabulary = contacts.vocabulary(workspace).await?;
-        let first = self.begin(rows.len());
-        let mut drafts = Vec::with_capacity(rows.len());
-        for (row, told) in (first..).zip(rows) {
-            match told.and_then(|told| contact::Draft::check(told, &vocabulary)) {
-                Ok(draft) => drafts.push(draft),
-                Err(refusal) => self.refuse(row, refusal),
-            }
-        }
-        let written = contacts.write(workspace, &vocabulary, drafts).await?;
-        self.new += written.created;
-        self.known += written.updated;
+        let check = |told| contact::Draft::check(told, &vocabulary);
+        let (numbers, drafts) = self.checked(rows, check);
+        let written = contacts.write(workspace, &vocabulary, drafts, Others::Recorded).await?;
+        self.add(written, &numbers);
+        Ok(())
+    }
+
+    /// Takes in a part of accounts.
+    pub(crate) async fn accounts(
+        &mut self,
+        (accounts, contacts): (&Accounts, &Contacts),
+        workspace: &WorkspaceId,
+        rows: Vec<Result<account::Told, Refusal>>,
+    ) -> Result<(), Error> {
+        let vocabulary = contacts.vocabulary(workspace).await?;
+        let check = |told| account::Draft::check(told, &vocabulary);
+        let (numbers, drafts) = self.checked(rows, check);
+        let written = accounts.write_each(workspace, &vocabulary, drafts).await?;
+        self.add(written, &numbers);
+        Ok(())
+    }
+
+    /// Takes in a part of deals.
+    pub(crate) async fn deals(
+        &mut self,
+        (deals, contacts): (&Deals, &Contacts),
+        workspace: &WorkspaceId,
+        rows: Vec<Result<deal::Told, Refusal>>,
+    ) -> Result<(), Error> {
+        let vocabulary = contacts.vocabulary(workspace).await?;
+        let check = |told| deal::Draft::check(told, &vocabulary);
+        let (numbers, drafts) = self.checked(rows, check);
+        let written = deals.write_each(workspace, drafts).await?;
+        self.add(written, &numbers);
         Ok(())
     }
 
@@ -53,18 +80,7 @@ impl Imported {
         workspace: &WorkspaceId,
         rows: Vec<Result<event::Draft, Refusal>>,
     ) -> Result<(), Error> {
-        let first = self.begin(rows.len());
-        let mut drafts = Vec::with_capacity(rows.len());
-        let mut numbers = Vec::with_capacity(rows.len());
-        for (row, draft) in (first..).zip(rows) {
-            match draft {
-                Ok(draft) => {
-                    numbers.push(row);
-                    drafts.push(draft);
-                }
-                Err(refusal) => self.refuse(row, refusal),
-            }
-        }
+        let (numbers, drafts) = self.checked(rows, Ok);
         let recorded = events.record(workspace, &drafts, Others::Recorded).await?;
         self.new += recorded.new;
         self.known += recorded.known;
@@ -74,11 +90,32 @@ impl Imported {
         Ok(())
     }
 
-    /// The row with which a part begins.
-    fn begin(&mut self, rows: usize) -> i64 {
-        let first = self.rows;
-        self.rows += i64::try_from(rows).unwrap_or(i64::MAX);
-        first
+    /// The rows of a part that can be written, each with its number; the others are refused.
+    fn checked<T, D>(
+        &mut self,
+        rows: Vec<Result<T, Refusal>>,
+        mut check: impl FnMut(T) -> Result<D, Refusal>,
+    ) -> (Vec<i64>, Vec<D>) {
+        let (mut numbers, mut drafts) = (Vec::with_capacity(rows.len()), Vec::new());
+        for told in rows {
+            match told.and_then(&mut check) {
+                Ok(draft) => {
+                    numbers.push(self.rows);
+                    drafts.push(draft);
+                }
+                Err(refusal) => self.refuse(self.rows, refusal),
+            }
+            self.rows += 1;
+        }
+        (numbers, drafts)
+    }
+
+    fn add(&mut self, written: Written, numbers: &[i64]) {
+        self.new += written.created;
+        self.known += written.updated;
+        for (index, refusal) in written.refused {
+            self.refuse(numbers[index], refusal);
+        }
     }
 
     fn refuse(&mut self, row: i64, refusal: Refusal) {

@@ -76,10 +76,13 @@ pub(crate) async fn retire(
     record(tx, place, (before, Vec::new()), now).await
 }
 
+/// Members by block.
+type Members = Vec<(i32, Bitset)>;
+
 async fn record(
     tx: &mut PgConnection,
     place: &Place,
-    (before, after): (Vec<(i32, Bitset)>, Vec<(i32, Bitset)>),
+    (before, after): (Members, Members),
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let Place { segment, revision } = place;

@@ -1,4 +1,4 @@
-//! Why a row of contacts or events is not written.
+//! Why a row of contacts, accounts, deals or events is not written.
 
 use std::fmt;
 
@@ -19,8 +19,13 @@ pub(crate) enum Reason {
     InvalidField,
     UnknownAttribute,
     UnknownContact,
+    UnknownAccount,
+    ErasedContact,
     WrongKind,
     ReservedEventName,
+    DealOfNobody,
+    TooManyDeals,
+    TooManyAttributes,
 }
 
 impl Refusal {
@@ -34,6 +39,16 @@ impl Refusal {
 
     pub(crate) fn invalid(field: impl Into<String>, message: impl fmt::Display) -> Self {
         Self::new(Reason::InvalidField, field, message)
+    }
+}
+
+impl Refusal {
+    /// What is wrong, where the field is told beside it.
+    pub(crate) fn told(&self) -> String {
+        match &self.closest {
+            Some(name) => format!("{}; did you mean `{name}`?", self.message),
+            None => self.message.clone(),
+        }
     }
 }
 
@@ -53,8 +68,13 @@ impl Reason {
             Self::InvalidField => "INVALID_FIELD",
             Self::UnknownAttribute => "UNKNOWN_ATTRIBUTE",
             Self::UnknownContact => "UNKNOWN_CONTACT",
+            Self::UnknownAccount => "UNKNOWN_ACCOUNT",
+            Self::ErasedContact => "ERASED_CONTACT",
             Self::WrongKind => "WRONG_KIND",
             Self::ReservedEventName => "RESERVED_EVENT_NAME",
+            Self::DealOfNobody => "DEAL_OF_NOBODY",
+            Self::TooManyDeals => "TOO_MANY_DEALS",
+            Self::TooManyAttributes => "TOO_MANY_ATTRIBUTES",
         }
     }
 }

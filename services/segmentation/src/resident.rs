@@ -53,7 +53,9 @@ impl Resident {
         let due = stored_next.map(|next| next.timestamp_micros()).filter(|next| *next <= now);
         let as_of = due.map_or(now, |due| due - 1);
         let mut mentions = Mentions::default();
-        wanted.iter().for_each(|((_, _, plan), _)| mentions.merge(plan.mentions()));
+        for ((_, _, plan), _) in &wanted {
+            mentions.merge(plan.mentions());
+        }
         let extent =
             Extent { block: source.block, contact_count: source.contact_count, slots: None };
         let columns = blocks::load(tx, extent, &vocabulary, mentions, moment(as_of)).await?;
@@ -148,8 +150,12 @@ impl Resident {
         changes: &[Change],
     ) -> Result<(), Error> {
         let mut mentions = Mentions::default();
-        self.followed.iter().for_each(|it| mentions.merge(it.plan.mentions()));
-        new.iter().for_each(|((_, _, plan), _)| mentions.merge(plan.mentions()));
+        for it in &self.followed {
+            mentions.merge(it.plan.mentions());
+        }
+        for ((_, _, plan), _) in &new {
+            mentions.merge(plan.mentions());
+        }
         self.columns.forget(&mentions);
         let missing = self.columns.mentions().missing(&mentions);
         if missing != Mentions::default() {
@@ -174,7 +180,9 @@ impl Resident {
         self.followed.iter().map(Following::next).fold(None, earlier)
     }
 
-    /// What Postgres is to have as the moment of the next change, if that is not enough which it has.
+    /// What Postgres is to have as the moment of the next change (none is a moment, too), if that is not enough which it
+    /// has.
+    #[expect(clippy::option_option, reason = "one is whether to store, the other what")]
     pub(crate) fn next_to_store(&self, now: i64) -> Option<Option<DateTime<Utc>>> {
         let stored = self.stored_next.map(|stored| stored.timestamp_micros());
         let next = self.next();

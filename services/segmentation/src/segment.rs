@@ -1,10 +1,11 @@
 //! A rule with a name, and how far its membership is.
 
 use chrono::{DateTime, Utc};
-use cursus_audience::Rule;
+use cursus_audience::{Limits, Rule, RuleError, RuleText};
 use cursus_ids::SegmentName;
 
 use crate::error::Error;
+use crate::store::segments::Revision;
 
 /// A segment as it is read.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +32,14 @@ pub(crate) struct Etag(pub(crate) i64);
 pub(crate) struct Draft {
     pub(crate) name: SegmentName,
     pub(crate) display_name: DisplayName,
+    pub(crate) rule: Written,
+}
+
+/// A rule as somebody wrote it: as a tree, or as text in which faults are shown.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Written {
     pub(crate) rule: Rule,
+    text: Option<String>,
 }
 
 /// A change to a segment: what is not named stays.
@@ -39,9 +47,39 @@ pub(crate) struct Draft {
 pub(crate) struct Change {
     pub(crate) name: SegmentName,
     pub(crate) display_name: Option<DisplayName>,
-    pub(crate) rule: Option<Rule>,
+    pub(crate) rule: Option<Written>,
     /// Changes only what was read.
     pub(crate) etag: Option<String>,
+}
+
+impl Segment {
+    /// The revision of the rule in force.
+    pub(crate) fn in_force(&self) -> Revision {
+        Revision { segment: self.name.id.clone(), number: self.revision }
+    }
+}
+
+impl Written {
+    pub(crate) fn as_tree(rule: Rule) -> Self {
+        Self { rule, text: None }
+    }
+
+    pub(crate) fn as_text(text: String) -> Result<Self, Error> {
+        let rule = Rule::parse(&text, &Limits::default())?;
+        Ok(Self { rule, text: Some(text) })
+    }
+
+    /// Tells a fault of the rule as whoever wrote it sees it.
+    pub(crate) fn blame(&self, error: Error) -> Error {
+        let located = |error: &RuleError| {
+            let text = RuleText::parse(self.text.as_deref()?, &Limits::default()).ok()?;
+            Some(text.locate(error))
+        };
+        match &error {
+            Error::Rule(fault) => located(fault).map_or(error, Error::RuleText),
+            _ => error,
+        }
+    }
 }
 
 /// How people call it: at most 256 bytes.
@@ -57,9 +95,14 @@ impl Segment {
 
 impl DisplayName {
     pub(crate) fn new(text: String) -> Result<Self, Error> {
+        Self::of(text, "segment.display_name")
+    }
+
+    /// From the field of something else that people call by a name.
+    pub(crate) fn of(text: String, field: &str) -> Result<Self, Error> {
         if text.len() > 256 || text.contains(char::is_control) {
             let message = "use at most 256 bytes without control characters";
-            return Err(Error::invalid("segment.display_name", message));
+            return Err(Error::invalid(field, message));
         }
         Ok(Self(text))
     }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use cursus_ambient::Ambient;
-use cursus_audience::{BlockBuilder, ClauseCount, Rule};
+use cursus_audience::{BlockBuilder, ClauseCount, Plan};
 use cursus_ids::{SegmentName, WorkspaceId};
 use prost::Message;
 use sqlx::{PgConnection, PgPool};
@@ -15,8 +15,10 @@ use crate::error::{Error, What};
 use crate::membership::Place;
 use crate::page::{self, Page};
 use crate::promotion;
-use crate::segment::{Change, DisplayName, Draft, Segment};
+use crate::references;
+use crate::segment::{Change, DisplayName, Draft, Segment, Written};
 use crate::store;
+use crate::store::segments::Revision;
 
 const LIST: &str = "segments";
 
@@ -62,8 +64,8 @@ impl Segments {
         let Some(number) = store::segments::insert(&mut tx, &draft, now).await? else {
             return Err(Error::Exists { what: What::Segment, name: draft.name.to_string() });
         };
-        store::segments::insert_revision(&mut tx, &draft.name, number, &draft.rule, now).await?;
-        compute(&mut tx, (&draft.name, number), contact_count, now).await?;
+        let revision = revise_rule(&mut tx, &draft.name, (number, &draft.rule), now).await?;
+        compute(&mut tx, &draft.name.workspace, &[revision], (contact_count, now)).await?;
         let answer = R::from(get(&mut tx, &draft.name).await?);
         first.finish(&mut tx, &answer).await?;
         tx.commit().await?;
@@ -92,15 +94,17 @@ impl Segments {
         }
         let display_name =
             change.display_name.map_or(before.display_name, DisplayName::into_string);
-        let mut revision = before.revision;
-        if let Some(rule) = change.rule.filter(|rule| *rule != before.rule) {
-            check(&mut tx, &change.name, &rule).await?;
-            revision += 1;
-            store::segments::insert_revision(&mut tx, &change.name, revision, &rule, now).await?;
+        let mut revised = Vec::new();
+        if let Some(written) = change.rule.filter(|written| written.rule != before.rule) {
+            check(&mut tx, &change.name, &written).await?;
+            let number = before.revision + 1;
+            let changed = revise_rule(&mut tx, &change.name, (number, &written), now).await?;
+            revised = references::follow(&mut tx, workspace, changed, now).await?;
         }
+        let revision = revised.first().map_or(before.revision, |first| first.number);
         store::segments::update(&mut tx, &change.name, &display_name, revision, now).await?;
-        if revision != before.revision {
-            compute(&mut tx, (&change.name, revision), contact_count, now).await?;
+        if !revised.is_empty() {
+            compute(&mut tx, workspace, &revised, (contact_count, now)).await?;
         }
         let answer = R::from(get(&mut tx, &change.name).await?);
         first.finish(&mut tx, &answer).await?;
@@ -120,6 +124,11 @@ impl Segments {
             Begin::First(first) => first,
         };
         let contact_count = store::lock_workspace(&mut tx, &name.workspace).await?;
+        let dependents = store::segments::dependents(&mut tx, &name.workspace, &name.id).await?;
+        if let Some(by) = dependents.first() {
+            let by = SegmentName::new(name.workspace.clone(), by.segment.clone()).to_string();
+            return Err(Error::InUse { segment: name.to_string(), by });
+        }
         let Some((_, ready)) = store::segments::lock(&mut tx, name).await? else {
             return Err(Error::no_such(What::Segment, name));
         };
@@ -158,19 +167,17 @@ impl Segments {
     pub(crate) async fn preview(
         &self,
         workspace: &WorkspaceId,
-        rule: &Rule,
+        written: &Written,
         sample_size: usize,
     ) -> Result<Preview, Error> {
         let mut tx = self.pool.begin_with(SNAPSHOT).await?;
         let now = self.ambient.now();
         let vocabulary = store::attributes::all(&mut tx, workspace).await?;
-        let plan = blocks::compile(rule, &vocabulary)?;
+        let rule = &written.rule;
+        let plan = references::compile_new(&mut tx, workspace, &vocabulary, (None, rule)).await;
+        let plan: Plan = plan.map_err(|error| written.blame(error))?;
         let contact_count = store::contact_count(&mut tx, workspace).await?;
-        let mut preview = Preview {
-            rule_text: rule.to_string(),
-            contact_count: contact_count.into(),
-            ..Preview::default()
-        };
+        let mut preview = Preview { rule_text: rule.to_string(), ..Preview::default() };
         // So that a workspace without contacts shows its clauses, too.
         let nobody = BlockBuilder::new(plan.mentions().clone()).build();
         preview.add(plan.funnel(&nobody, now.timestamp_micros()));
@@ -180,6 +187,7 @@ impl Segments {
             let wanted = plan.mentions().clone();
             let columns = blocks::load(&mut tx, extent, &vocabulary, wanted, now).await?;
             let members = plan.evaluate(&columns, now.timestamp_micros()).bits;
+            preview.contact_count += i64::from(columns.live().len());
             preview.member_count += i64::from(members.len());
             let some = members.iter().take(sample_size - sample.len());
             sample.extend(some.map(|slot| block.ordinal(slot)));
@@ -212,23 +220,42 @@ async fn get(conn: &mut PgConnection, name: &SegmentName) -> Result<Segment, Err
 }
 
 /// Refuses a rule that makes no sense in the workspace.
-async fn check(tx: &mut PgConnection, name: &SegmentName, rule: &Rule) -> Result<(), Error> {
+async fn check(tx: &mut PgConnection, name: &SegmentName, written: &Written) -> Result<(), Error> {
     let vocabulary = store::attributes::all(tx, &name.workspace).await?;
-    blocks::compile(rule, &vocabulary)?;
+    let rule = (Some(&name.id), &written.rule);
+    let compiled = references::compile_new(tx, &name.workspace, &vocabulary, rule).await;
+    compiled.map_err(|error| written.blame(error))?;
     Ok(())
 }
 
-/// Has a new revision computed. Without contacts it is ready already.
+/// Keeps a revision of a rule with the revisions of the segments it refers to.
+async fn revise_rule(
+    tx: &mut PgConnection,
+    name: &SegmentName,
+    (number, written): (i64, &Written),
+    now: DateTime<Utc>,
+) -> Result<Revision, Error> {
+    let revision = Revision { segment: name.id.clone(), number };
+    let meant = references::in_force(tx, &name.workspace, &written.rule).await?;
+    let key = (&name.workspace, &revision);
+    store::segments::insert_revision(tx, key, &written.rule, &meant, now).await?;
+    Ok(revision)
+}
+
+/// Has new revisions computed. Without contacts they are ready already.
 async fn compute(
     tx: &mut PgConnection,
-    (name, revision): (&SegmentName, i64),
-    contact_count: i32,
-    now: DateTime<Utc>,
+    workspace: &WorkspaceId,
+    revisions: &[Revision],
+    (contact_count, now): (i32, DateTime<Utc>),
 ) -> Result<(), Error> {
     if contact_count == 0 {
-        store::segments::set_ready(tx, name, revision, now).await?;
+        for revision in revisions {
+            let name = SegmentName::new(workspace.clone(), revision.segment.clone());
+            store::segments::set_ready(tx, &name, revision.number, now).await?;
+        }
     }
-    revise(tx, &name.workspace, contact_count).await
+    revise(tx, workspace, contact_count).await
 }
 
 /// Has every block looked at because the segments have changed, though no contact did. The workspace is locked, so no

@@ -40,7 +40,10 @@ pub(crate) struct Crossing {
 
 /// The crossings of one segment in a block while it is evaluated, together by moment and cause.
 #[derive(Debug, Default)]
-pub(crate) struct Crossings(BTreeMap<(DateTime<Utc>, Cause), (Vec<u16>, Vec<u16>)>);
+pub(crate) struct Crossings(BTreeMap<(DateTime<Utc>, Cause), Crossed>);
+
+/// The slots that entered and those that left.
+type Crossed = (Vec<u16>, Vec<u16>);
 
 /// One contact's, as it is told.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -77,7 +77,7 @@ impl Audience {
         let mut random = Random(seed);
         let mut texts = |strings: &[&str]| {
             let strings: Vec<String> = strings.iter().map(|text| (*text).to_owned()).collect();
-            let codes = (0..contacts).map(|_| random.skewed_code(strings.len())).collect();
+            let codes = (0..contacts).map(|_| random.code(strings.len())).collect();
             Texts { codes, strings }
         };
         let texts = [
@@ -86,10 +86,8 @@ impl Audience {
             ("industry", texts(&["software", "retail", "finance", "healthcare", "media"])),
             ("lifecycle_stage", texts(&["subscriber", "customer", "lead", "opportunity"])),
         ];
-        let seconds = |ago: f64| u32::try_from(NOW - 1 - ago as i64).expect("it is after 1970");
-        let employees = (0..contacts).map(|_| 1 + (random.skewed() * 2_000.0) as u32).collect();
-        let signed_up_at =
-            (0..contacts).map(|_| seconds(random.skewed() * 1_095.0 * DAY as f64)).collect();
+        let employees = (0..contacts).map(|_| 1 + random.skewed(2_000)).collect();
+        let signed_up_at = (0..contacts).map(|_| random.second(1_095)).collect();
         let names = ["page_viewed", "email_opened", "login", "feature_used", "email_clicked"];
         let names = names.into_iter().chain(["purchase", "trial_started"]);
         let mut audience = Self {
@@ -109,11 +107,11 @@ impl Audience {
             by_contact: Vec::new(),
         };
         for _ in 0..contacts * events {
-            audience.whose.push((random.skewed() * f64::from(contacts)) as u32);
-            audience.occurred_at.push(seconds(random.skewed() * 364.0 * DAY as f64));
-            audience.names.codes.push(random.skewed_code(7));
-            audience.features.codes.push(random.skewed_code(5));
-            audience.amounts.push((random.skewed() * 30_000.0).round() / 100.0);
+            audience.whose.push(random.skewed(contacts));
+            audience.occurred_at.push(random.second(364));
+            audience.names.codes.push(random.code(7));
+            audience.features.codes.push(random.code(5));
+            audience.amounts.push(f64::from(random.skewed(30_000)) / 100.0);
         }
         audience.grouped()
     }
@@ -190,15 +188,15 @@ impl<'a> Person<'a> {
         self.audience.employees[self.contact]
     }
 
-    pub(crate) fn signed_up_days_ago(self) -> f64 {
-        days_ago(self.audience.signed_up_at[self.contact])
+    pub(crate) fn signed_up_before(self, days: i64) -> bool {
+        i64::from(self.audience.signed_up_at[self.contact]) < NOW - days * DAY
     }
 
     /// The amount and the feature of each event from so many days ago to so many.
     pub(crate) fn events(
         self,
         name: &str,
-        (from, to): (f64, f64),
+        (from, to): (i64, i64),
     ) -> impl Iterator<Item = (f64, &'a str)> {
         let Self { audience, contact } = self;
         audience.by_contact[contact]
@@ -206,30 +204,33 @@ impl<'a> Person<'a> {
             .map(|event| *event as usize)
             .filter(move |event| audience.name(*event) == name)
             .filter(move |event| {
-                let ago = days_ago(audience.occurred_at[*event]);
-                ago <= from && ago > to
+                let time = i64::from(audience.occurred_at[*event]);
+                (NOW - from * DAY..NOW - to * DAY).contains(&time)
             })
             .map(|event| (audience.amounts[event], audience.feature(event)))
     }
-}
-
-fn days_ago(second: u32) -> f64 {
-    (NOW - i64::from(second)) as f64 / DAY as f64
 }
 
 /// Knuth's linear congruential generator: the same numbers for a seed on every machine.
 struct Random(u64);
 
 impl Random {
-    /// Between 0 and 1, and more often near 0.
-    fn skewed(&mut self) -> f64 {
+    /// Less than a bound, and more often near 0.
+    fn skewed(&mut self, bound: u32) -> u32 {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let even = (self.0 >> 33) as f64 / (1_u64 << 31) as f64;
-        even * even
+        let even = self.0 >> 33;
+        let skewed = (even * even) >> 31;
+        u32::try_from((skewed * u64::from(bound)) >> 31).expect("it is less than the bound")
     }
 
-    fn skewed_code(&mut self, codes: usize) -> u8 {
-        (self.skewed() * codes as f64) as u8
+    fn code(&mut self, codes: usize) -> u8 {
+        let codes = u32::try_from(codes).expect("there are few");
+        self.skewed(codes).try_into().expect("there are few")
+    }
+
+    /// A second of the last so many days.
+    fn second(&mut self, days: u32) -> u32 {
+        u32::try_from(NOW - 1).expect("it is before 2106") - self.skewed(days * 86_400)
     }
 }

@@ -4,7 +4,13 @@ use std::fmt;
 
 use chrono::{SecondsFormat, TimeDelta};
 
-use super::{Aggregate, Behaviour, Filter, Literal, Operator, Position, Rule, Window};
+use super::{
+    ACCOUNT, Aggregate, Behaviour, Deals, Filter, Literal, Operator, Order, Position, Rule, Sequel,
+    Window,
+};
+
+/// What `.` does not select in CEL.
+const KEYWORDS: [&str; 4] = ["false", "in", "null", "true"];
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -13,25 +19,29 @@ impl fmt::Display for Rule {
             Self::Any(operands) => joined(f, operands, " || ", "false"),
             Self::Not(operand) if operand.is_primary() => write!(f, "!{operand}"),
             Self::Not(operand) => write!(f, "!({operand})"),
-            Self::Has { attribute } => write!(f, "has({})", Member("contact", attribute)),
+            Self::Has { attribute } => write!(f, "has({})", attribute_of(attribute)),
             Self::Compare { attribute, operator, value } => {
-                write!(f, "{} {operator} {value}", Member("contact", attribute))
+                write!(f, "{} {operator} {value}", attribute_of(attribute))
             }
             Self::In { attribute, values } => {
-                write!(f, "{} in [", Member("contact", attribute))?;
-                separated(f, values, ", ")?;
-                f.write_str("]")
+                write!(f, "{} in {}", attribute_of(attribute), List(values))
             }
             Self::Text { attribute, position, text } => {
-                write!(f, "{}.{position}({})", Member("contact", attribute), Quoted(text))
+                write!(f, "{}.{position}({})", attribute_of(attribute), Quoted(text))
             }
             Self::Contains { attribute, member } => {
-                write!(f, "{} in {}", Quoted(member), Member("contact", attribute))
+                write!(f, "{} in {}", Quoted(member), attribute_of(attribute))
             }
             Self::Age { attribute, operator, offset } => {
-                write!(f, "{} {operator} {}", Member("contact", attribute), FromNow(*offset))
+                write!(f, "{} {operator} {}", attribute_of(attribute), FromNow(*offset))
             }
             Self::Behaviour(behaviour) => behaviour.fmt(f),
+            Self::Deals(deals) => deals.fmt(f),
+            Self::InSegment { segment } => write!(f, "in_segment({})", Quoted(segment)),
+            Self::Subscribed { topic } => write!(f, "subscribed({})", Quoted(topic)),
+            Self::Bucket { salt, from, to } => {
+                write!(f, "bucket({}, {from}, {to})", Quoted(salt))
+            }
         }
     }
 }
@@ -41,9 +51,18 @@ impl Rule {
     fn is_primary(&self) -> bool {
         match self {
             Self::All(operands) | Self::Any(operands) => operands.is_empty(),
-            Self::Has { .. } | Self::Text { .. } => true,
-            Self::Behaviour(behaviour) => behaviour.is_any(),
-            _ => false,
+            Self::Behaviour(rule) => is_any(&rule.aggregate, rule.operator, rule.value),
+            Self::Deals(rule) => is_any(&rule.aggregate, rule.operator, rule.value),
+            Self::Not(_)
+            | Self::Compare { .. }
+            | Self::In { .. }
+            | Self::Contains { .. }
+            | Self::Age { .. } => false,
+            Self::Has { .. }
+            | Self::Text { .. }
+            | Self::InSegment { .. }
+            | Self::Subscribed { .. }
+            | Self::Bucket { .. } => true,
         }
     }
 }
@@ -73,50 +92,106 @@ fn operand(f: &mut fmt::Formatter<'_>, rule: &Rule) -> fmt::Result {
     }
 }
 
-fn separated<T: fmt::Display>(
-    f: &mut fmt::Formatter<'_>,
-    items: &[T],
-    separator: &str,
-) -> fmt::Result {
-    for (index, item) in items.iter().enumerate() {
-        f.write_str(if index == 0 { "" } else { separator })?;
-        item.fmt(f)?;
+struct List<'a>(&'a [Literal]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[")?;
+        for (index, item) in self.0.iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { ", " })?;
+            item.fmt(f)?;
+        }
+        f.write_str("]")
     }
-    Ok(())
 }
 
-impl Behaviour {
-    /// `.any()` says the same as `.count() >= 1`.
-    #[expect(clippy::float_cmp, reason = "exactly one is meant")]
-    fn is_any(&self) -> bool {
-        self.aggregate == Aggregate::Count
-            && self.operator == Operator::GreaterOrEqual
-            && self.value == 1.0
-    }
+/// `.any()` says the same as `.count() >= 1`.
+#[expect(clippy::float_cmp, reason = "exactly one is meant")]
+fn is_any(aggregate: &Aggregate, operator: Operator, value: f64) -> bool {
+    *aggregate == Aggregate::Count && operator == Operator::GreaterOrEqual && value == 1.0
 }
 
 impl fmt::Display for Behaviour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "events({})", Quoted(&self.event))?;
         if !self.filters.is_empty() {
-            f.write_str(".where(e, ")?;
-            separated(f, &self.filters, " && ")?;
-            f.write_str(")")?;
+            write!(f, ".where(e, {})", Conditions("e", &self.filters))?;
         }
         self.window.fmt(f)?;
-        match &self.aggregate {
-            Aggregate::Count if self.is_any() => f.write_str(".any()"),
-            Aggregate::Count => write!(f, ".count() {} {}", self.operator, self.value),
-            Aggregate::Sum(property) => {
-                write!(f, ".sum({}) {} {:?}", Quoted(property), self.operator, self.value)
-            }
+        if let Some(order) = &self.order {
+            order.fmt(f)?;
+        }
+        compared(f, &self.aggregate, self.operator, self.value)
+    }
+}
+
+impl fmt::Display for Deals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let conditions = Conditions("d", &self.filters);
+        f.write_str("deals")?;
+        if self.filters.is_empty() {
+            return compared(f, &self.aggregate, self.operator, self.value);
+        }
+        if is_any(&self.aggregate, self.operator, self.value) {
+            return write!(f, ".exists(d, {conditions})");
+        }
+        write!(f, ".where(d, {conditions})")?;
+        compared(f, &self.aggregate, self.operator, self.value)
+    }
+}
+
+fn compared(
+    f: &mut fmt::Formatter<'_>,
+    aggregate: &Aggregate,
+    operator: Operator,
+    value: f64,
+) -> fmt::Result {
+    match aggregate.parts() {
+        _ if is_any(aggregate, operator, value) => f.write_str(".any()"),
+        (name, None) => write!(f, ".{name}() {operator} {value}"),
+        (name, Some(property)) => {
+            write!(f, ".{name}({}) {operator} {value:?}", Quoted(property))
         }
     }
 }
 
-impl fmt::Display for Filter {
+/// Conditions on the properties of what a name stands for.
+struct Conditions<'a>(&'static str, &'a [Filter]);
+
+impl fmt::Display for Conditions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", Member("e", &self.property), self.operator, self.value)
+        let Self(of, filters) = self;
+        for (index, filter) in filters.iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { " && " })?;
+            let member = Member(of, filter.property());
+            match filter {
+                Filter::Has { .. } => write!(f, "has({member})"),
+                Filter::Compare { operator, value, .. } => write!(f, "{member} {operator} {value}"),
+                Filter::In { values, .. } => write!(f, "{member} in {}", List(values)),
+                Filter::Text { position, text, .. } => {
+                    write!(f, "{member}.{position}({})", Quoted(text))
+                }
+                Filter::Age { operator, offset, .. } => {
+                    write!(f, "{member} {operator} {}", FromNow(*offset))
+                }
+            }?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, ".{}({}, \"{}\")", self.sequel, Quoted(&self.event), Length(self.within))
+    }
+}
+
+impl fmt::Display for Sequel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FollowedBy => "followed_by",
+            Self::NotFollowedBy => "not_followed_by",
+        })
     }
 }
 
@@ -168,6 +243,14 @@ impl fmt::Display for Literal {
     }
 }
 
+/// `account.industry` or `contact.plan`.
+fn attribute_of(name: &str) -> Member<'_> {
+    match name.strip_prefix(ACCOUNT) {
+        Some(name) => Member("account", name),
+        None => Member("contact", name),
+    }
+}
+
 /// `contact.plan`, or `contact["first name"]` where the name is not an identifier.
 struct Member<'a>(&'a str, &'a str);
 
@@ -176,7 +259,8 @@ impl fmt::Display for Member<'_> {
         let Self(of, name) = self;
         let mut letters = name.chars();
         let identifier = letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
-            && letters.all(|c| c.is_ascii_alphanumeric() || c == '_');
+            && letters.all(|c| c.is_ascii_alphanumeric() || c == '_')
+            && !KEYWORDS.contains(name);
         if identifier { write!(f, "{of}.{name}") } else { write!(f, "{of}[{}]", Quoted(name)) }
     }
 }

@@ -1,50 +1,84 @@
-//! Random schemas, contacts, rules and clocks. Domains are small, so that values, edges of windows and moments
-//! collide all the time.
+//! Random workspaces, contacts and clocks. Domains are small, so that values, edges of windows and moments collide
+//! all the time.
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, TimeDelta};
 use cursus_audience::{
-    Aggregate, Behaviour, Block, BlockBuilder, Filter, Kind, Literal, Mentions, Operator, Position,
-    Rule, Schema, Value, Window,
+    BUCKET_KEY, Block, BlockBuilder, DEALS, Kind, Mentions, Rule, SUBSCRIPTIONS, Schema, Value,
+    bucket_key,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::oracle::{Contact, Event, Stored};
+use crate::oracle::{self, Contact, Event, Segments, Stored, Values};
+use crate::rules::rules;
 
 pub(crate) const SECOND: i64 = 1_000_000;
 
-const EVENTS: [&str; 2] = ["login", "purchase"];
-const PROPERTIES: [&str; 2] = ["amount", "actor"];
+pub(crate) const EVENTS: [&str; 2] = ["login", "purchase"];
+pub(crate) const PROPERTIES: [&str; 2] = ["amount", "actor"];
+pub(crate) const DEAL_PROPERTIES: [(&str, Kind); 5] = [
+    ("amount", Kind::Number),
+    ("close_time", Kind::Time),
+    ("partners", Kind::TextSet),
+    ("stage", Kind::Text),
+    ("won", Kind::Flag),
+];
 const TEXTS: [&str; 6] = ["", "a", "ab", "ba", "DE", "größe"];
 const NUMBERS: [f64; 8] = [-1.0, -0.0, 0.0, 0.1, 0.2, 1.0, 2.0, 1e300];
 
 /// A workspace with contacts, and a rule about them.
 #[derive(Clone, Debug)]
 pub(crate) struct World {
-    pub(crate) schema: BTreeMap<String, Kind>,
+    pub(crate) attributes: BTreeMap<String, Kind>,
+    pub(crate) segments: Segments,
     pub(crate) contacts: BTreeMap<u16, Contact>,
     pub(crate) rule: Rule,
 }
 
 impl World {
     pub(crate) fn schema(&self) -> Schema {
-        Schema::new(self.schema.clone(), EVENTS.map(str::to_owned))
+        let reserved =
+            [(BUCKET_KEY.to_owned(), Kind::Number), (SUBSCRIPTIONS.to_owned(), Kind::TextSet)];
+        Schema::new(self.attributes.clone().into_iter().chain(reserved), EVENTS.map(str::to_owned))
+            .with_deals(DEAL_PROPERTIES.map(|(name, kind)| (name.to_owned(), kind)))
+            .with_segments(self.segments.clone())
+    }
+
+    pub(crate) fn holds(&self, rule: &Rule, contact: &Contact, now: i64) -> bool {
+        oracle::holds(rule, contact, &self.segments, now)
+    }
+
+    pub(crate) fn moments(&self) -> std::collections::BTreeSet<i64> {
+        oracle::moments(&self.rule, &self.segments, &self.contacts)
     }
 }
 
+/// Three segments, of which each may refer to those before it, and a rule that may refer to all.
 pub(crate) fn worlds() -> impl Strategy<Value = World> {
-    vec(kinds(), 1..6).prop_flat_map(|kinds| {
-        let schema: BTreeMap<String, Kind> =
-            kinds.into_iter().enumerate().map(|(i, kind)| (format!("a{i}"), kind)).collect();
-        let contacts = btree_map(slots(), contacts(schema.clone()), 0..8);
-        (contacts, rules(&schema)).prop_map(move |(contacts, rule)| World {
-            schema: schema.clone(),
-            contacts,
-            rule,
+    vec((kinds(), any::<bool>()), 1..6).prop_flat_map(|kinds| {
+        let named = |(index, (kind, of_account)): (usize, (Kind, bool))| {
+            let name = if of_account { format!("account.a{index}") } else { format!("a{index}") };
+            (name, kind)
+        };
+        let attributes: BTreeMap<String, Kind> = kinds.into_iter().enumerate().map(named).collect();
+        let contacts = btree_map(slots(), contacts(attributes.clone()), 0..8);
+        let rules = (
+            rules(&attributes, &[]),
+            rules(&attributes, &["s0"]),
+            rules(&attributes, &["s0", "s1"]),
+            rules(&attributes, &["s0", "s1", "s2"]),
+        );
+        (contacts, rules).prop_map(move |(contacts, (s0, s1, s2, rule))| {
+            let segments = [("s0", s0), ("s1", s1), ("s2", s2)];
+            World {
+                attributes: attributes.clone(),
+                segments: segments.map(|(id, rule)| (id.to_owned(), rule)).into(),
+                contacts,
+                rule,
+            }
         })
     })
 }
@@ -63,18 +97,17 @@ pub(crate) fn load(contacts: &BTreeMap<u16, Contact>, wanted: &Mentions) -> Bloc
 pub(crate) fn load_rows(contacts: &BTreeMap<u16, Contact>, builder: &mut BlockBuilder) {
     for (slot, contact) in contacts {
         builder.live(*slot);
+        builder.set(*slot, BUCKET_KEY, Value::Number(bucket_key(&contact.id)));
         for (name, value) in &contact.attributes {
             builder.set(*slot, name, borrowed(value));
+        }
+        for deal in &contact.deals {
+            builder.event(*slot, DEALS, i64::from(*slot) * SECOND, &all_borrowed(deal));
         }
     }
     for (slot, contact) in contacts.iter().rev() {
         for event in &contact.events {
-            let properties: Vec<(&str, Value<'_>)> = event
-                .properties
-                .iter()
-                .map(|(name, value)| (name.as_str(), borrowed(value)))
-                .collect();
-            builder.event(*slot, &event.name, event.time, &properties);
+            builder.event(*slot, &event.name, event.time, &all_borrowed(&event.properties));
         }
     }
 }
@@ -90,6 +123,10 @@ pub(crate) fn whole_seconds(world: &mut World) {
             }
         }
     }
+}
+
+fn all_borrowed(values: &Values) -> Vec<(&str, Value<'_>)> {
+    values.iter().map(|(name, value)| (name.as_str(), borrowed(value))).collect()
 }
 
 fn borrowed(value: &Stored) -> Value<'_> {
@@ -111,33 +148,37 @@ fn slots() -> impl Strategy<Value = u16> {
     prop_oneof![40 => 0_u16..200, 1 => 65_530..=u16::MAX]
 }
 
-fn texts() -> impl Strategy<Value = String> {
+pub(crate) fn texts() -> impl Strategy<Value = String> {
     select(&TEXTS[..]).prop_map(str::to_owned)
 }
 
-fn numbers() -> impl Strategy<Value = f64> {
+pub(crate) fn numbers() -> impl Strategy<Value = f64> {
     select(&NUMBERS[..])
 }
 
 /// On a second, or a microsecond beside one.
-fn times() -> impl Strategy<Value = i64> {
+pub(crate) fn times() -> impl Strategy<Value = i64> {
     (-5_i64..30, prop_oneof![3 => Just(0), 1 => -1_i64..=1])
         .prop_map(|(second, beside)| second * SECOND + beside)
 }
 
-fn contacts(schema: BTreeMap<String, Kind>) -> impl Strategy<Value = Contact> {
-    let attributes: Vec<_> = schema
-        .into_iter()
-        .map(|(name, kind)| {
-            option::weighted(0.8, stored(kind)).prop_map(move |value| (name.clone(), value))
-        })
-        .collect();
-    (attributes, vec(events(), 0..8)).prop_map(|(attributes, events)| Contact {
-        attributes: attributes
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect(),
-        events,
+fn contacts(attributes: BTreeMap<String, Kind>) -> impl Strategy<Value = Contact> {
+    let subscriptions = (SUBSCRIPTIONS.to_owned(), Kind::TextSet);
+    let attributes = values(attributes.into_iter().chain([subscriptions]));
+    let deals = values(DEAL_PROPERTIES.map(|(name, kind)| (name.to_owned(), kind)));
+    (any::<u32>(), attributes, vec(events(), 0..8), vec(deals, 0..4)).prop_map(
+        |(id, attributes, events, deals)| Contact { id: id.to_string(), attributes, events, deals },
+    )
+}
+
+/// Most of the names have a value, and of the kind they should.
+fn values(kinds: impl IntoIterator<Item = (String, Kind)>) -> impl Strategy<Value = Values> {
+    let value = |(name, kind): (String, Kind)| {
+        option::weighted(0.8, stored(kind)).prop_map(move |value| (name.clone(), value))
+    };
+    let values: Vec<_> = kinds.into_iter().map(value).collect();
+    values.prop_map(|values| {
+        values.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     })
 }
 
@@ -152,150 +193,12 @@ fn stored(kind: Kind) -> BoxedStrategy<Stored> {
 }
 
 fn events() -> impl Strategy<Value = Event> {
-    // Properties have no declared kind: any may hold anything.
-    let property = prop_oneof![stored(Kind::Number), stored(Kind::Text), stored(Kind::Flag)];
+    // Properties of events have no declared kind: any may hold anything.
+    let property = kinds().prop_flat_map(stored);
     let properties = btree_map(select(&PROPERTIES[..]).prop_map(str::to_owned), property, 0..3);
     (select(&EVENTS[..]), times(), properties).prop_map(|(name, time, properties)| Event {
         name: name.to_owned(),
         time,
         properties,
-    })
-}
-
-fn operators() -> impl Strategy<Value = Operator> {
-    use Operator::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
-    select(&[Equal, NotEqual, Less, LessOrEqual, Greater, GreaterOrEqual][..])
-}
-
-fn equality() -> impl Strategy<Value = Operator> {
-    select(&[Operator::Equal, Operator::NotEqual][..])
-}
-
-pub(crate) fn rules(schema: &BTreeMap<String, Kind>) -> impl Strategy<Value = Rule> + use<> {
-    let attributes: Vec<_> =
-        schema.iter().map(|(name, kind)| attribute_rules(name, *kind)).collect();
-    let attribute = proptest::strategy::Union::new(attributes);
-    let leaf = prop_oneof![2 => attribute, 3 => behaviours()];
-    leaf.prop_recursive(4, 16, 4, |inner| {
-        prop_oneof![
-            vec(inner.clone(), 0..4).prop_map(Rule::All),
-            vec(inner.clone(), 0..4).prop_map(Rule::Any),
-            inner.prop_map(|rule| Rule::Not(Box::new(rule))),
-        ]
-    })
-}
-
-fn attribute_rules(attribute: &str, kind: Kind) -> BoxedStrategy<Rule> {
-    let has = Just(Rule::Has { attribute: attribute.to_owned() });
-    let specific = match kind {
-        Kind::Text => prop_oneof![
-            compare(attribute, operators(), texts().prop_map(Literal::Text)),
-            list(attribute, texts().prop_map(Literal::Text)),
-            text_match(attribute),
-        ]
-        .boxed(),
-        Kind::Number => prop_oneof![
-            compare(attribute, operators(), numbers().prop_map(Literal::Number)),
-            list(attribute, numbers().prop_map(Literal::Number)),
-        ]
-        .boxed(),
-        Kind::Flag => compare(attribute, equality(), any::<bool>().prop_map(Literal::Flag)).boxed(),
-        Kind::Time => {
-            prop_oneof![compare(attribute, operators(), times().prop_map(time)), age(attribute)]
-                .boxed()
-        }
-        Kind::TextSet => {
-            let attribute = attribute.to_owned();
-            texts()
-                .prop_map(move |member| Rule::Contains { attribute: attribute.clone(), member })
-                .boxed()
-        }
-    };
-    prop_oneof![1 => has, 4 => specific].boxed()
-}
-
-fn time(micros: i64) -> Literal {
-    Literal::Time(DateTime::from_timestamp_micros(micros).expect("it is near 1970"))
-}
-
-fn compare(
-    attribute: &str,
-    operators: impl Strategy<Value = Operator> + 'static,
-    literals: impl Strategy<Value = Literal> + 'static,
-) -> BoxedStrategy<Rule> {
-    let attribute = attribute.to_owned();
-    (operators, literals)
-        .prop_map(move |(operator, value)| Rule::Compare {
-            attribute: attribute.clone(),
-            operator,
-            value,
-        })
-        .boxed()
-}
-
-fn list(
-    attribute: &str,
-    literals: impl Strategy<Value = Literal> + 'static,
-) -> BoxedStrategy<Rule> {
-    let attribute = attribute.to_owned();
-    vec(literals, 1..4)
-        .prop_map(move |values| Rule::In { attribute: attribute.clone(), values })
-        .boxed()
-}
-
-fn text_match(attribute: &str) -> impl Strategy<Value = Rule> + use<> {
-    let attribute = attribute.to_owned();
-    let positions = select(&[Position::Anywhere, Position::Start, Position::End][..]);
-    (positions, texts()).prop_map(move |(position, text)| Rule::Text {
-        attribute: attribute.clone(),
-        position,
-        text,
-    })
-}
-
-fn age(attribute: &str) -> impl Strategy<Value = Rule> + use<> {
-    let attribute = attribute.to_owned();
-    (operators(), -10_i64..=10).prop_map(move |(operator, seconds)| Rule::Age {
-        attribute: attribute.clone(),
-        operator,
-        offset: TimeDelta::seconds(seconds),
-    })
-}
-
-fn behaviours() -> impl Strategy<Value = Rule> {
-    let counts = (0_u8..5).prop_map(|count| (Aggregate::Count, f64::from(count)));
-    let sums = numbers().prop_map(|value| (Aggregate::Sum("amount".to_owned()), value));
-    let aggregates = prop_oneof![3 => counts, 1 => sums];
-    (select(&EVENTS[..]), vec(filters(), 0..3), windows(), aggregates, operators()).prop_map(
-        |(event, filters, window, (aggregate, value), operator)| {
-            let event = event.to_owned();
-            Rule::Behaviour(Behaviour { event, filters, window, aggregate, operator, value })
-        },
-    )
-}
-
-fn filters() -> impl Strategy<Value = Filter> {
-    let tests = prop_oneof![
-        (operators(), numbers().prop_map(Literal::Number)),
-        (operators(), texts().prop_map(Literal::Text)),
-        (equality(), any::<bool>().prop_map(Literal::Flag)),
-    ];
-    (select(&PROPERTIES[..]), tests).prop_map(|(property, (operator, value))| Filter {
-        property: property.to_owned(),
-        operator,
-        value,
-    })
-}
-
-fn windows() -> impl Strategy<Value = Window> {
-    (1_i64..12, 0_i64..8, 0..4).prop_map(|(length, to, shape)| {
-        let to = TimeDelta::seconds(to);
-        let length = TimeDelta::seconds(length);
-        match shape {
-            0 => Window::EVER,
-            1 => Window { from: None, to },
-            2 => Window::within(length),
-            _ => Window::between(to + length, to),
-        }
     })
 }

@@ -66,6 +66,7 @@ fn logins(window: Window, operator: Operator, count: f64) -> Rule {
         event: "login".to_owned(),
         filters: Vec::new(),
         window,
+        order: None,
         aggregate: Aggregate::Count,
         operator,
         value: count,
@@ -265,13 +266,17 @@ fn filters_and_sums_read_properties() {
             event: "purchase".to_owned(),
             filters,
             window: within(100),
+            order: None,
             aggregate: Aggregate::Sum("amount".to_owned()),
             operator: Operator::GreaterOrEqual,
             value,
         })
     };
-    let filter =
-        |property: &str, operator, value| Filter { property: property.to_owned(), operator, value };
+    let filter = |property: &str, operator, value| Filter::Compare {
+        property: property.to_owned(),
+        operator,
+        value,
+    };
     let check = |rule: &Rule, expected: bool| {
         let plan = plan(rule);
         let mut builder = BlockBuilder::new(plan.mentions().clone());
@@ -323,8 +328,11 @@ fn the_funnel_counts_in_the_written_order() {
 
 #[test]
 fn mentions_name_what_a_loader_has_to_fetch() {
-    let filter =
-        Filter { property: "shop".to_owned(), operator: Operator::Equal, value: text("web") };
+    let filter = Filter::Compare {
+        property: "shop".to_owned(),
+        operator: Operator::Equal,
+        value: text("web"),
+    };
     let rule = Rule::Any(vec![
         number(Operator::Equal, 1.0),
         logins(within(30), Operator::GreaterOrEqual, 1.0),
@@ -332,6 +340,7 @@ fn mentions_name_what_a_loader_has_to_fetch() {
             event: "login".to_owned(),
             filters: vec![filter],
             window: within(50),
+            order: None,
             aggregate: Aggregate::Sum("amount".to_owned()),
             operator: Operator::Equal,
             value: 0.0,

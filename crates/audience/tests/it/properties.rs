@@ -6,10 +6,10 @@ use cursus_audience::{Bitset, Block, BlockBuilder, Limits, Plan, Rule};
 use proptest::prelude::*;
 
 use crate::data::{World, clocks, load, worlds};
-use crate::oracle::{Contact, holds, moments};
+use crate::oracle::Contact;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn members_are_those_of_the_oracle(world in worlds(), now in clocks()) {
@@ -36,7 +36,7 @@ proptest! {
         let (plan, block) = prepared(&world);
         let (members, next) = (expected(&world, now), plan.evaluate(&block, now).next_change);
         prop_assert!(next.is_none_or(|next| next > now));
-        for moment in moments(&world.rule, &world.contacts).range(now + 1..) {
+        for moment in world.moments().range(now + 1..) {
             if next.is_none_or(|next| *moment < next) {
                 prop_assert_eq!(&expected(&world, *moment), &members, "at {} already", moment);
             }
@@ -46,13 +46,13 @@ proptest! {
     #[test]
     fn each_contact_stays_as_it_is_until_its_own_next_change(world in worlds(), now in clocks()) {
         let (plan, block) = prepared(&world);
-        let moments = moments(&world.rule, &world.contacts);
+        let moments = world.moments();
         for (slot, contact) in &world.contacts {
             let (belongs, next) = plan.evaluate_one(&block, *slot, now);
             prop_assert!(next.is_none_or(|next| next > now));
             for moment in moments.range(now + 1..) {
                 if next.is_none_or(|next| *moment < next) {
-                    prop_assert_eq!(holds(&world.rule, contact, *moment), belongs, "{}", moment);
+                    prop_assert_eq!(world.holds(&world.rule, contact, *moment), belongs, "{}", moment);
                 }
             }
         }
@@ -62,7 +62,7 @@ proptest! {
     #[test]
     fn following_next_changes_sees_all_of_the_future(world in worlds(), start in clocks()) {
         let (plan, block) = prepared(&world);
-        let moments = moments(&world.rule, &world.contacts);
+        let moments = world.moments();
         let mut timeline = BTreeMap::new();
         let mut now = Some(start);
         while let Some(moment) = now {
@@ -90,7 +90,7 @@ proptest! {
         prop_assert_eq!(funnel.len(), clauses.len());
         for (index, step) in funnel.iter().enumerate() {
             let left = |contact: &&Contact| {
-                clauses[..=index].iter().all(|clause| holds(clause, contact, now))
+                clauses[..=index].iter().all(|clause| world.holds(clause, contact, now))
             };
             prop_assert_eq!(step.remaining as usize, world.contacts.values().filter(left).count());
             prop_assert_eq!(&step.text, &clauses[index].to_string());
@@ -118,7 +118,7 @@ proptest! {
     #[test]
     fn a_block_loaded_for_two_plans_answers_both(left in worlds(), right in worlds(), now in clocks()) {
         let mut right = right;
-        right.schema.clone_from(&left.schema);
+        right.attributes.clone_from(&left.attributes);
         let Ok(second) = Plan::compile(&right.rule, &right.schema(), Limits::default()) else {
             return Ok(());
         };
@@ -146,6 +146,7 @@ fn prepared(world: &World) -> (Plan, Block) {
 }
 
 fn expected(world: &World, now: i64) -> Vec<u16> {
-    let members = world.contacts.iter().filter(|(_, contact)| holds(&world.rule, contact, now));
+    let members =
+        world.contacts.iter().filter(|(_, contact)| world.holds(&world.rule, contact, now));
     members.map(|(slot, _)| *slot).collect()
 }

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use cursus_audience::{Block, BlockBuilder, Mentions, Patch, Plan};
+use cursus_audience::{Block, BlockBuilder, Limits, Mentions, Patch, Plan, RuleText, Schema};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::data::{SECOND, World, clocks, load, load_rows, whole_seconds, worlds};
-use crate::oracle::{Contact, holds};
+use crate::oracle::Contact;
 use crate::properties::plan;
+use crate::rules::rules;
 
 /// What happens to a resident block.
 #[derive(Clone, Debug)]
@@ -49,7 +50,7 @@ fn changes(world: &World) -> impl Strategy<Value = Vec<Change>> + use<> {
 /// Worlds of one schema that differ in their rules, and what happens to them.
 fn histories() -> impl Strategy<Value = (Vec<World>, Vec<Change>)> {
     let worlds = worlds().prop_flat_map(|world| {
-        let rules = vec(crate::data::rules(&world.schema), RULES);
+        let rules = vec(rules(&world.attributes, &["s0", "s1", "s2"]), RULES);
         rules.prop_map(move |rules| {
             rules.into_iter().map(|rule| World { rule, ..world.clone() }).collect::<Vec<_>>()
         })
@@ -116,7 +117,7 @@ proptest! {
                 prop_assert_eq!(plan.evaluate(&block, now), plan.evaluate(&fresh, now));
                 let expected: Vec<u16> = contacts
                     .iter()
-                    .filter(|(_, contact)| holds(&world.rule, contact, now))
+                    .filter(|(_, contact)| world.holds(&world.rule, contact, now))
                     .map(|(slot, _)| *slot)
                     .collect();
                 prop_assert_eq!(plan.evaluate(&block, now).bits.iter().collect::<Vec<_>>(), expected);
@@ -126,16 +127,10 @@ proptest! {
 }
 
 fn logins() -> Plan {
-    use cursus_audience::{Aggregate, Behaviour, Limits, Operator, Rule, Schema, Window};
-    let rule = Rule::Behaviour(Behaviour {
-        event: "login".to_owned(),
-        filters: Vec::new(),
-        window: Window::within(chrono::TimeDelta::seconds(1_000)),
-        aggregate: Aggregate::Count,
-        operator: Operator::GreaterOrEqual,
-        value: 3.0,
-    });
-    Plan::compile(&rule, &Schema::default(), Limits::default()).expect("the rule is sound")
+    let text = r#"events("login").within("1000s").count() >= 3"#;
+    let limits = Limits::default();
+    let rule = RuleText::parse(text, &limits).expect("it is a rule");
+    rule.compile(&Schema::default(), limits).expect("the rule is sound")
 }
 
 /// Follows a contact who logs in every second, and is replaced each time, far longer than the window.

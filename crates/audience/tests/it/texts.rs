@@ -21,7 +21,15 @@ fn text(value: &str) -> Literal {
 
 fn count(event: &str, window: Window, operator: Operator, value: f64) -> Behaviour {
     let event = event.to_owned();
-    Behaviour { event, filters: Vec::new(), window, aggregate: Aggregate::Count, operator, value }
+    Behaviour {
+        event,
+        filters: Vec::new(),
+        window,
+        order: None,
+        aggregate: Aggregate::Count,
+        operator,
+        value,
+    }
 }
 
 fn age(operator: Operator, offset: TimeDelta) -> Rule {
@@ -95,8 +103,11 @@ fn behaviour_reads_from_the_event_to_the_number() {
 
 #[test]
 fn filters_and_sums_name_properties() {
-    let filter =
-        |property: &str, operator, value| Filter { property: property.to_owned(), operator, value };
+    let filter = |property: &str, operator, value| Filter::Compare {
+        property: property.to_owned(),
+        operator,
+        value,
+    };
     let mut spent =
         count("purchase", Window::within(TimeDelta::days(90)), Operator::GreaterOrEqual, 200.0);
     spent.filters = vec![

@@ -1,15 +1,14 @@
 //! Who may call a test cluster: five services and four people, with fresh tokens.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::Value;
 
 use super::Service;
+use crate::clients::{hex, identity};
 use crate::directory::Directory;
 
 /// The subject with role admin.
@@ -39,7 +38,7 @@ impl Identities {
         let mut entries = Vec::new();
         for (subject, role) in PEOPLE {
             let token = fresh_secret()?;
-            entries.push(entry(subject, &token, role, workspace));
+            entries.push(identity(subject, &token, &[role], workspace));
             tokens.insert(subject.to_owned(), token);
         }
         let mut token_files = BTreeMap::new();
@@ -48,7 +47,7 @@ impl Identities {
             let file = directory.join(format!("{service}.token"));
             fs::write(&file, &token)?;
             token_files.insert(service, file);
-            entries.push(entry(service.name(), &token, "service", "*"));
+            entries.push(identity(service.name(), &token, &["service"], "*"));
             tokens.insert(service.name().to_owned(), token);
         }
         let file = directory.join("identities.json");
@@ -69,21 +68,9 @@ impl Identities {
     }
 }
 
-fn entry(subject: &str, token: &str, role: &str, workspace: &str) -> Value {
-    let hash = hex(&Sha256::digest(token));
-    json!({ "subject": subject, "token_sha256": hash, "roles": [role], "workspaces": [workspace] })
-}
-
 /// 36 random bytes in base64url: 48 hexadecimal digits happen to be that too.
 pub(super) fn fresh_secret() -> anyhow::Result<String> {
     let mut secret = [0; SECRET_BYTES];
     File::open("/dev/urandom")?.read_exact(&mut secret)?;
     Ok(hex(&secret))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes every write");
-        text
-    })
 }

@@ -1,6 +1,5 @@
 //! What a test starts with: a database, segmentation, the service, and templates that are well formed.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,9 +11,8 @@ use cursus_api::content::{
     CreateTemplateRequest, PublishTemplateRequest, Source, Template, TemplateVersion,
 };
 use cursus_content::{Config, Content, MIGRATOR};
-use cursus_testkit::clients::{Authorized, channel};
+use cursus_testkit::clients::{self, Authorized, channel};
 use cursus_testkit::scratch::{self, Database};
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +22,13 @@ use crate::segmentation::Segmentation;
 
 pub(crate) const SPRING: &str = "workspaces/acme/templates/spring";
 pub(crate) const REQUEST_ID: &str = "0190f6a0-5f0c-7cc0-8d5e-3f6a2b1c0d9e";
+
+const EVERYBODY: [(&str, &[&str], &str); 4] = [
+    ("grace", &["editor"], "acme"),
+    ("edith", &["viewer"], "acme"),
+    ("delivery", &["service"], "*"),
+    ("mallory", &["editor"], "other"),
+];
 
 pub(crate) type Client = ContentServiceClient<Authorized>;
 
@@ -42,7 +47,8 @@ impl World {
         let database = scratch::database("content", &MIGRATOR).await.unwrap();
         let segmentation = Segmentation::start().await;
         let files = tempfile::tempdir().unwrap();
-        std::fs::write(files.path().join("identities"), identities()).unwrap();
+        let everybody = clients::identities(&EVERYBODY);
+        std::fs::write(files.path().join("identities"), everybody).unwrap();
         std::fs::write(files.path().join("token"), "content-token").unwrap();
         let start = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
         let ambient = Ambient::manual(start, 1);
@@ -139,27 +145,4 @@ fn config(database: &Database, segmentation: &Segmentation, files: &TempDir) -> 
         "--cached-versions=2".to_owned(),
     ];
     Config::try_parse_from(arguments).unwrap()
-}
-
-fn identities() -> String {
-    let entry = |subject: &str, role: &str, workspace: &str| {
-        let digest = Sha256::digest(format!("{subject}-token"));
-        let digest = digest.iter().fold(String::new(), |mut text, byte| {
-            write!(text, "{byte:02x}").unwrap();
-            text
-        });
-        serde_json::json!({
-            "subject": subject,
-            "token_sha256": digest,
-            "roles": [role],
-            "workspaces": [workspace],
-        })
-    };
-    serde_json::Value::Array(vec![
-        entry("grace", "editor", "acme"),
-        entry("edith", "viewer", "acme"),
-        entry("delivery", "service", "*"),
-        entry("mallory", "editor", "other"),
-    ])
-    .to_string()
 }

@@ -1,11 +1,9 @@
 //! The other services, reduced to what delivery asks of them and played by one server.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use axum_router::unary;
 use cursus_api::content::{
     GetTemplateVersionRequest, RenderMessagesRequest, RenderMessagesResponse, RenderedMessage,
     TemplateVersion,
@@ -20,10 +18,8 @@ use cursus_api::segmentation::{
     GetSnapshotRequest, ListSnapshotMembersRequest, ListSnapshotMembersResponse, Snapshot,
     SnapshotMember,
 };
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-use tonic::transport::server::TcpIncoming;
-use tonic::{Status, service::Routes};
+use cursus_testkit::fake::{Fake, Serving};
+use tonic::Status;
 
 pub(crate) const LINKS: [&str; 2] =
     ["https://shop.example/spring", "https://shop.example/terms?a=1&b=2"];
@@ -47,28 +43,19 @@ pub(crate) struct Script {
 pub(crate) struct Peers {
     script: Arc<Mutex<Script>>,
     pub(crate) address: SocketAddr,
-    _server: Arc<JoinSet<()>>,
+    _serving: Arc<Serving>,
 }
 
 impl Peers {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let script = Arc::new(Mutex::new(Script {
             members: Vec::new(),
             page_size: 1_000,
             approvals: [launch(), promote()].map(|it| (it.name.clone(), it)).into(),
             content_is_down: false,
         }));
-        let router = router(&script);
-        let mut server = JoinSet::new();
-        server.spawn(async move {
-            let serving = tonic::transport::Server::builder()
-                .add_routes(Routes::from(router))
-                .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
-            serving.await.unwrap();
-        });
-        Self { script, address, _server: Arc::new(server) }
+        let serving = fake(&script).serve().await.unwrap();
+        Self { script, address: serving.address, _serving: Arc::new(serving) }
     }
 
     pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
@@ -121,38 +108,28 @@ pub(crate) fn promote() -> Approval {
     }
 }
 
-fn router(script: &Arc<Mutex<Script>>) -> axum::Router {
-    let answer = |script: &Arc<Mutex<Script>>| script.clone();
-    let router = axum::Router::new();
-    let it = answer(script);
-    let router = unary(router, "segmentation.v1.SegmentationService/GetSnapshot", move |r| {
-        Ok(get_snapshot(&it.lock().unwrap(), r))
-    });
-    let it = answer(script);
-    let router =
-        unary(router, "segmentation.v1.SegmentationService/ListSnapshotMembers", move |r| {
-            Ok(list_members(&it.lock().unwrap(), &r))
-        });
-    let router =
-        unary(router, "experiment.v1.ExperimentService/AssignUnits", |r| Ok(assign_units(r)));
-    let router = unary(router, "content.v1.ContentService/GetTemplateVersion", |r| {
-        let GetTemplateVersionRequest { name } = r;
-        let links = LINKS.map(str::to_owned).to_vec();
-        Ok(TemplateVersion { name, links, ..TemplateVersion::default() })
-    });
-    let it = answer(script);
-    let router = unary(router, "content.v1.ContentService/RenderMessages", move |r| {
-        render_messages(&it.lock().unwrap(), r)
-    });
-    let it = answer(script);
-    unary(
-        router,
-        "orchestrator.v1.OrchestratorService/GetApproval",
-        move |r: GetApprovalRequest| {
-            let found = it.lock().unwrap().approvals.get(&r.name).cloned();
+fn fake(script: &Arc<Mutex<Script>>) -> Fake {
+    let its = || Arc::clone(script);
+    let (snapshot, members, messages, approvals) = (its(), its(), its(), its());
+    Fake::default()
+        .on("segmentation.v1.SegmentationService/GetSnapshot", move |r| {
+            Ok(get_snapshot(&snapshot.lock().unwrap(), r))
+        })
+        .on("segmentation.v1.SegmentationService/ListSnapshotMembers", move |r| {
+            Ok(list_members(&members.lock().unwrap(), &r))
+        })
+        .on("experiment.v1.ExperimentService/AssignUnits", |r| Ok(assign_units(r)))
+        .on("content.v1.ContentService/GetTemplateVersion", |r: GetTemplateVersionRequest| {
+            let links = LINKS.map(str::to_owned).to_vec();
+            Ok(TemplateVersion { name: r.name, links, ..TemplateVersion::default() })
+        })
+        .on("content.v1.ContentService/RenderMessages", move |r| {
+            render_messages(&messages.lock().unwrap(), r)
+        })
+        .on("orchestrator.v1.OrchestratorService/GetApproval", move |r: GetApprovalRequest| {
+            let found = approvals.lock().unwrap().approvals.get(&r.name).cloned();
             found.ok_or_else(|| Status::not_found("no such approval"))
-        },
-    )
+        })
 }
 
 fn get_snapshot(script: &Script, request: GetSnapshotRequest) -> Snapshot {
@@ -220,45 +197,4 @@ fn render_messages(
     };
     let messages = request.recipients.into_iter().map(render).collect();
     Ok(RenderMessagesResponse { messages })
-}
-
-mod axum_router {
-    //! Unary gRPC methods as routes: the generated traits ask for every method of a service.
-
-    use super::{Future, Status};
-    use tonic::{Request, Response};
-
-    pub(super) fn unary<Q, A>(
-        router: axum::Router,
-        method: &str,
-        answer: impl Fn(Q) -> Result<A, Status> + Clone + Send + Sync + 'static,
-    ) -> axum::Router
-    where
-        Q: prost::Message + Default + 'static,
-        A: prost::Message + Default + 'static,
-    {
-        let handle = move |request: axum::http::Request<axum::body::Body>| {
-            let answer = answer.clone();
-            let service = tower::service_fn(move |request: Request<Q>| {
-                let answered = answer(request.into_inner()).map(Response::new);
-                std::future::ready(answered)
-            });
-            respond(service, request)
-        };
-        router.route(&format!("/cursus.{method}"), axum::routing::post(handle))
-    }
-
-    fn respond<Q, A, S>(
-        service: S,
-        request: axum::http::Request<axum::body::Body>,
-    ) -> impl Future<Output = axum::http::Response<tonic::body::Body>>
-    where
-        Q: prost::Message + Default + 'static,
-        A: prost::Message + Default + 'static,
-        S: tonic::server::UnaryService<Q, Response = A> + Send,
-        S::Future: Send,
-    {
-        let codec = tonic_prost::ProstCodec::<A, Q>::default();
-        async move { tonic::server::Grpc::new(codec).unary(service, request).await }
-    }
 }

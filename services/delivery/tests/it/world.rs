@@ -1,7 +1,6 @@
 //! What a test starts with: a database, a relay, the peers and the service between them.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,15 +14,13 @@ use cursus_api::delivery::{
     message,
 };
 use cursus_delivery::{Config, Delivery, MIGRATOR};
-use cursus_testkit::clients::{Authorized, channel};
+use cursus_testkit::clients::{self, Authorized, channel};
+use cursus_testkit::host::Host;
 use cursus_testkit::scratch::{self, Database};
 use cursus_testkit::sink::Sink;
-use sha2::{Digest, Sha256};
+pub(crate) use cursus_testkit::wait::until;
 use sqlx::PgPool;
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::peers::{DIGEST, LAUNCH, Peers};
@@ -32,6 +29,15 @@ pub(crate) const SPRING: &str = "workspaces/acme/broadcasts/spring";
 /// Where recipients are sent; tests ask the service's own port instead.
 pub(crate) const TRACKING: &str = "https://track.example.com";
 const PATIENCE: Duration = Duration::from_mins(1);
+
+const EVERYBODY: [(&str, &[&str], &str); 6] = [
+    ("root", &["admin"], "acme"),
+    ("grace", &["editor"], "acme"),
+    ("edith", &["viewer"], "acme"),
+    ("orchestrator", &["service"], "*"),
+    ("acme-service", &["service"], "acme"),
+    ("mallory", &["editor"], "other"),
+];
 
 pub(crate) type Client = DeliveryServiceClient<Authorized>;
 
@@ -53,9 +59,7 @@ pub(crate) struct World {
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     pub(crate) tracking: SocketAddr,
-    runtime: Option<Runtime>,
-    running: JoinHandle<anyhow::Result<()>>,
-    shutdown: CancellationToken,
+    host: Host,
 }
 
 impl World {
@@ -70,7 +74,7 @@ impl World {
     pub(crate) async fn on(database_url: &str, sink: Sink) -> Self {
         let files = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| std::fs::write(files.path().join(name), text).unwrap();
-        file("identities", &identities());
+        file("identities", &clients::identities(&EVERYBODY));
         file("token", "delivery-token");
         file("keys", "1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n");
         file("address-key", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE\n");
@@ -98,19 +102,12 @@ impl World {
     }
 
     pub(crate) async fn start(&self) -> Service {
-        let config = self.config();
-        let ambient = self.ambient.clone();
-        let building = tokio::task::spawn_blocking(move || {
-            let mut builder = tokio::runtime::Builder::new_multi_thread();
-            let runtime = builder.worker_threads(2).enable_all().build().unwrap();
-            let delivery = runtime.block_on(Delivery::build(config, ambient)).unwrap();
-            (runtime, delivery)
-        });
-        let (runtime, delivery) = building.await.unwrap();
+        let (config, ambient) = (self.config(), self.ambient.clone());
+        let built = Host::build(move || Delivery::build(config, ambient)).await;
+        let (mut host, delivery) = built.unwrap();
         let (address, tracking) = (delivery.local_addr(), delivery.tracking_addr().unwrap());
-        let shutdown = CancellationToken::new();
-        let running = runtime.spawn(delivery.run(shutdown.clone()));
-        Service { address, tracking, runtime: Some(runtime), running, shutdown }
+        host.run(|shutdown| delivery.run(shutdown));
+        Service { address, tracking, host }
     }
 
     /// A service with a sender and nothing else.
@@ -228,23 +225,14 @@ impl Service {
         outcomes
     }
 
-    /// Ends it as a `kill -9` would: whatever it was doing, it does nothing more, and its connections break.
-    pub(crate) fn kill(mut self) {
-        self.runtime.take().unwrap().shutdown_background();
+    /// Ends it as a `kill -9` would.
+    pub(crate) fn kill(self) {
+        self.host.kill();
     }
 
     /// Ends it in order.
-    pub(crate) async fn stop(mut self) {
-        self.shutdown.cancel();
-        (&mut self.running).await.unwrap().unwrap();
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+    pub(crate) async fn stop(self) {
+        self.host.stop().await.unwrap();
     }
 }
 
@@ -274,18 +262,6 @@ pub(crate) async fn create(service: &Service) -> Broadcast {
     created.unwrap().into_inner()
 }
 
-/// Waits for a condition; what `attempt` says last is shown if it never holds.
-pub(crate) async fn until<T>(what: &str, attempt: impl AsyncFn() -> Result<T, String>) -> T {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        match attempt().await {
-            Ok(value) => return value,
-            Err(last) if tokio::time::Instant::now() > deadline => panic!("never {what}: {last}"),
-            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-        }
-    }
-}
-
 /// That a ledger adds up to its audience.
 pub(crate) fn assert_balanced(broadcast: &Broadcast) {
     let ledger = broadcast.ledger.as_ref().unwrap();
@@ -307,31 +283,6 @@ pub(crate) fn counts(of: &[(&str, i64)]) -> BTreeMap<String, i64> {
 
 pub(crate) fn reason(status: &Status) -> String {
     cursus_fault::reason(status).unwrap_or_else(|| format!("{status:?}"))
-}
-
-fn identities() -> String {
-    let entry = |subject: &str, role: &str, workspace: &str| {
-        let digest = Sha256::digest(format!("{subject}-token"));
-        let digest = digest.iter().fold(String::new(), |mut text, byte| {
-            write!(text, "{byte:02x}").unwrap();
-            text
-        });
-        serde_json::json!({
-            "subject": subject,
-            "token_sha256": digest,
-            "roles": [role],
-            "workspaces": [workspace],
-        })
-    };
-    serde_json::Value::Array(vec![
-        entry("root", "admin", "acme"),
-        entry("grace", "editor", "acme"),
-        entry("edith", "viewer", "acme"),
-        entry("orchestrator", "service", "*"),
-        entry("acme-service", "service", "acme"),
-        entry("mallory", "editor", "other"),
-    ])
-    .to_string()
 }
 
 /// So that a test can say `answered(client.pause_broadcast(…))`.

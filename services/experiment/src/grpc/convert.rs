@@ -9,19 +9,19 @@ use cursus_ids::{ContactId, ContactName, ExperimentName, ParseError, WorkspaceId
 use prost_types::{Duration, Timestamp};
 
 use crate::assignment::{Assignment, Place};
-use crate::design::{Arm, Design, Kind, Metric, WhenInconclusive};
+use crate::design::{Arm, Design, Kind, LABEL, Metric, NAME, WhenInconclusive, is_label, is_name};
 use crate::error::Error;
 use crate::evidence::{Event, Exposure, micros};
 use crate::experiment::{Decision, Experiment, State};
 use crate::peers::{distinct_segments, moment};
 
 const MOST_AT_ONCE: usize = 5_000;
-const LONGEST_TEXT: usize = 1_024;
-const LONGEST_ID: usize = 128;
 const USUAL_ALPHA: f64 = 0.05;
 const USUAL_RESPONSE: Duration = Duration { seconds: 9_000, nanos: 0 };
 const USUAL_LOG_SD: f64 = 1.5;
 const MOST_SEGMENTS: usize = 64;
+/// As many as there may be metrics that sum them.
+const MOST_VALUES: usize = 20;
 
 /// A new experiment.
 pub(super) struct Draft {
@@ -50,8 +50,8 @@ pub(super) fn draft(request: &proto::CreateExperimentRequest) -> Result<Draft, E
     let workspace = parent(&request.parent)?;
     let name = ExperimentName::new(workspace, parsed("experiment_id", &request.experiment_id)?);
     let experiment = request.experiment.clone().unwrap_or_default();
-    if experiment.display_name.len() > LONGEST_TEXT {
-        return Err(Error::invalid("experiment.display_name", "it has more than 1,024 bytes"));
+    if !is_label(&experiment.display_name) {
+        return Err(Error::invalid("experiment.display_name", LABEL));
     }
     let design = design(experiment.design.unwrap_or_default())?;
     design.check()?;
@@ -81,7 +81,8 @@ fn design(design: proto::Design) -> Result<Design, Error> {
     Ok(Design {
         arms,
         control,
-        holdout_share: design.holdout_share,
+        // A negative zero would be stored as another one, with another digest.
+        holdout_share: design.holdout_share + 0.0,
         test_share: design.test_share,
         metrics,
         alpha: or_usual(design.alpha, USUAL_ALPHA),
@@ -259,9 +260,14 @@ pub(super) fn outcomes(
     let read = |(index, told): (usize, proto::OutcomeEvent)| {
         let field = |name: &str| format!("outcomes[{index}].{name}");
         for (name, text) in [("outcome_id", &told.outcome_id), ("event", &told.event)] {
-            if !(1..=LONGEST_ID).contains(&text.len()) {
-                return Err(Error::invalid(field(name), "it must have 1 to 128 bytes"));
+            if !is_name(text) {
+                return Err(Error::invalid(field(name), NAME));
             }
+        }
+        if told.values.len() > MOST_VALUES || !told.values.keys().all(|it| is_name(it)) {
+            let why =
+                "name 20 properties at most, each in 1 to 128 bytes without control characters";
+            return Err(Error::invalid(field("values"), why));
         }
         let amount = |(property, amount): (String, f64)| -> Result<(String, i64), Error> {
             let micros = micros(amount);

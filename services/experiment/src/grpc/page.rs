@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
+use cursus_ids::ExperimentId;
 
 use crate::error::Error;
 
@@ -46,7 +47,8 @@ pub(super) fn at(time: DateTime<Utc>, id: impl std::fmt::Display) -> String {
 pub(super) fn read_at(place: &str) -> Result<(DateTime<Utc>, String), Error> {
     let (micros, id) = place.split_once('/').ok_or(Error::PageToken)?;
     let time = micros.parse().ok().and_then(DateTime::from_timestamp_micros);
-    Ok((time.ok_or(Error::PageToken)?, id.to_owned()))
+    let id: ExperimentId = id.parse().map_err(|_| Error::PageToken)?;
+    Ok((time.ok_or(Error::PageToken)?, id.to_string()))
 }
 
 #[cfg(test)]
@@ -66,7 +68,7 @@ mod tests {
         assert_eq!((size(0).unwrap(), size(7).unwrap(), size(i32::MAX).unwrap()), (100, 7, 1_000));
         assert!(size(-1).is_err());
         assert!(place("!").is_err());
-        for made_up in ["", "x/y", "99999999999999999999/y"] {
+        for made_up in ["", "x/y", "99999999999999999999/y", "1/y\0", "1/"] {
             assert!(read_at(made_up).is_err(), "{made_up}");
         }
     }
@@ -74,6 +76,6 @@ mod tests {
     #[test]
     fn a_place_in_time_survives_the_way_through_a_token() {
         let time = DateTime::from_timestamp_micros(1_790_000_000_123_456).unwrap();
-        assert_eq!(read_at(&at(time, "a/b")).unwrap(), (time, "a/b".to_owned()));
+        assert_eq!(read_at(&at(time, "a-b")).unwrap(), (time, "a-b".to_owned()));
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn judge(design: &Design, rules: &Rules, looks: &[Look]) -> Result<Fi
     let leader = present.sight.leader(kind);
     if admitted.last().is_none_or(|last| !std::ptr::eq(*last, present)) {
         return Ok(if is_final {
-            inconclusive(rules, leader, None)
+            inconclusive(rules, most_likely(&present.sight, leader), None)
         } else {
             go_on(Reason::ImmatureOrTooFewEvents, None)
         });
@@ -62,7 +62,12 @@ pub(super) fn judge(design: &Design, rules: &Rules, looks: &[Look]) -> Result<Fi
         let reason = Reason::BeatsControlTiedWithVariant;
         return Ok(Finding { tied_with, ..promoted(Action::Promote, reason, leader, test) });
     }
-    Ok(inconclusive(rules, leader, test))
+    Ok(inconclusive(rules, most_likely(&present.sight, leader), test))
+}
+
+/// The leader, if every arm has been seen: nobody leads those of whom nothing is known.
+fn most_likely(sight: &Sight, leader: usize) -> Option<usize> {
+    sight.arms.iter().all(|arm| arm.sample().is_some()).then_some(leader)
 }
 
 fn admit(rules: &Rules, kind: &Kind, look: &Look, before: f64) -> Option<LookTime> {
@@ -140,13 +145,13 @@ fn promoted(action: Action, reason: Reason, arm: usize, test: Option<Tested>) ->
     Finding { action, reason, arm: Some(arm), tied_with: Vec::new(), test }
 }
 
-fn inconclusive(rules: &Rules, leader: usize, test: Option<Tested>) -> Finding {
+fn inconclusive(rules: &Rules, best: Option<usize>, test: Option<Tested>) -> Finding {
     let reason = Reason::InconclusiveAtDeadline;
-    match (rules.when_inconclusive, rules.control) {
-        (WhenInconclusive::PosteriorBest, _) => {
-            promoted(Action::PromoteNotSignificant, reason, leader, test)
+    match (rules.when_inconclusive, best, rules.control) {
+        (WhenInconclusive::PosteriorBest, Some(best), _) => {
+            promoted(Action::PromoteNotSignificant, reason, best, test)
         }
-        (WhenInconclusive::Control, Some(control)) => {
+        (WhenInconclusive::Control, _, Some(control)) => {
             promoted(Action::PromoteControl, reason, control, test)
         }
         _ => Finding { test, ..held(reason) },

@@ -86,6 +86,10 @@ impl Facts<'_> {
         let level = |arm: usize| sight.arms.get(arm).map_or(0.0, |it| it.level(&metric.kind));
         let Some(other) = self.closest else { return self.arm(self.leader).to_owned() };
         let gap = level(self.leader) - level(other);
+        if gap.abs() <= 0.0 {
+            let (one, two) = (self.arm(self.leader), self.arm(other));
+            return format!("{one} and {two} are level in {}", metric.title());
+        }
         let by = match metric.kind {
             Kind::Conversion => format!("{} points of {}", places(100.0 * gap), metric.title()),
             Kind::Revenue { .. } => format!("{} of {} per contact", places(gap), metric.title()),

@@ -23,7 +23,7 @@ fn look(spending_time: f64, arms: &[(u64, u64)]) -> Look {
 fn paid(spending_time: f64, arms: [(u64, f64); 2]) -> Look {
     let mut look = look(spending_time, &arms.map(|(orders, _)| (orders, 1_000)));
     for (seen, (orders, amount)) in look.sight.arms.iter_mut().zip(arms) {
-        let orders = crate::look::real(orders);
+        let orders = real(orders);
         seen.tally.total = orders * amount;
         seen.tally.squares = orders * amount * amount;
     }
@@ -75,9 +75,19 @@ fn nothing_is_said_before_the_gate_but_that_the_ratio_is_broken() {
 #[test]
 fn a_holdout_of_another_size_than_designed_breaks_the_ratio_too() {
     let mut look = look(1.0, &[(200, 1_000), (300, 1_000)]);
-    look.sight.holdout_units = 650;
-    check(&judged(&design(), &[look.clone()]), Action::Hold, "SRM", None);
-    // While units are being exposed it takes overwhelming evidence.
+    for units in [650, 400] {
+        look.sight.holdout_units = units;
+        check(&judged(&design(), &[look.clone()]), Action::Hold, "SRM", None);
+    }
+}
+
+#[test]
+fn mails_that_failed_and_mails_still_to_be_sent_do_not_break_the_ratio() {
+    // Of 1,100 in each arm a tenth failed, while 550 were held out.
+    let mut look = look(1.0, &[(200, 990), (300, 990)]);
+    look.sight.holdout_units = 550;
+    check(&judged(&design(), &[look.clone()]), Action::Promote, "SIGNIFICANT_BEST", Some(1));
+    look.sight.holdout_units = 5_000;
     look.spending_time = Fraction::ZERO;
     let verdict = judge(&design(), &[look], Sending::InProgress).unwrap();
     check(&verdict, Action::Continue, "IMMATURE_OR_TOO_FEW_EVENTS", None);
@@ -117,6 +127,9 @@ fn money_that_decides_nothing_does_as_the_design_says() {
     design.control = Some(1);
     let control = judged(&design, &looks);
     check(&control, Action::PromoteControl, "INCONCLUSIVE_AT_DEADLINE", Some(1));
+    design.when_inconclusive = WhenInconclusive::PosteriorBest;
+    let nobody = [look(1.0, &[(0, 0), (0, 0)])];
+    check(&judged(&design, &nobody), Action::Hold, "INCONCLUSIVE_AT_DEADLINE", None);
 }
 
 #[test]

@@ -97,6 +97,7 @@ impl Peers {
             parent: campaign.name.workspace.name(),
             rule: Some(Rule { kind: Some(rule::Kind::All(All { rules })) }),
             sample_size: LOOKED_AT,
+            rule_text: String::new(),
         };
         let answer = self.segmentation.clone().preview_segment(request).await;
         answered("segmentation", "audience", answer)

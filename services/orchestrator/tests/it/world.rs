@@ -1,6 +1,5 @@
 //! What a test starts with: a database, the peers, and the service between them.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -16,9 +15,8 @@ use cursus_api::orchestrator::{
 };
 use cursus_api::segmentation::Audience;
 use cursus_orchestrator::{Config, MIGRATOR, Orchestrator};
-use cursus_testkit::clients::{Authorized, channel};
+use cursus_testkit::clients::{self, Authorized, channel};
 use cursus_testkit::scratch::{self, Database};
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -28,6 +26,15 @@ use crate::peers::Peers;
 
 pub(crate) const SPRING: &str = "workspaces/acme/campaigns/spring";
 const PATIENCE: Duration = Duration::from_mins(1);
+
+const EVERYBODY: [(&str, &[&str], &str); 6] = [
+    ("ada", &["editor"], "acme"),
+    ("grace", &["approver"], "acme"),
+    ("both", &["editor", "approver"], "acme"),
+    ("edith", &["viewer"], "acme"),
+    ("mallory", &["editor", "approver", "admin"], "elsewhere"),
+    ("orchestrator", &["service"], "*"),
+];
 
 pub(crate) type Client = OrchestratorServiceClient<Authorized>;
 
@@ -46,7 +53,7 @@ impl World {
     pub(crate) async fn new() -> Self {
         let files = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| std::fs::write(files.path().join(name), text).unwrap();
-        file("identities", &identities());
+        file("identities", &clients::identities(&EVERYBODY));
         file("token", "orchestrator-token");
         let path = |name: &str| files.path().join(name).display().to_string();
         let database = scratch::database("orchestrator", &MIGRATOR).await.unwrap();
@@ -183,29 +190,4 @@ pub(crate) fn draft() -> CreateCampaignRequest {
 
 pub(crate) fn reason(status: &Status) -> String {
     cursus_fault::reason(status).unwrap_or_else(|| format!("{status:?}"))
-}
-
-fn identities() -> String {
-    let entry = |subject: &str, roles: &[&str], workspace: &str| {
-        let digest = Sha256::digest(format!("{subject}-token"));
-        let digest = digest.iter().fold(String::new(), |mut text, byte| {
-            write!(text, "{byte:02x}").unwrap();
-            text
-        });
-        serde_json::json!({
-            "subject": subject,
-            "token_sha256": digest,
-            "roles": roles,
-            "workspaces": [workspace],
-        })
-    };
-    let all = [
-        entry("ada", &["editor"], "acme"),
-        entry("grace", &["approver"], "acme"),
-        entry("both", &["editor", "approver"], "acme"),
-        entry("edith", &["viewer"], "acme"),
-        entry("mallory", &["editor", "approver", "admin"], "elsewhere"),
-        entry("orchestrator", &["service"], "*"),
-    ];
-    serde_json::Value::from(all.to_vec()).to_string()
 }

@@ -16,6 +16,7 @@ fn keen() -> Arc<Plan> {
         event: "login".to_owned(),
         filters: Vec::new(),
         window: Window::within(TimeDelta::seconds(100)),
+        order: None,
         aggregate: Aggregate::Count,
         operator: Operator::GreaterOrEqual,
         value: 2.0,
@@ -28,7 +29,9 @@ fn columns(plan: &Plan, logins: &[Vec<i64>]) -> Block {
     let mut rows = BlockBuilder::new(plan.mentions().clone());
     for (slot, times) in (0..).zip(logins) {
         rows.live(slot);
-        times.iter().for_each(|time| rows.event(slot, "login", time * SECOND, &[]));
+        for time in times {
+            rows.event(slot, "login", time * SECOND, &[]);
+        }
     }
     rows.build()
 }
@@ -42,7 +45,7 @@ fn followed(plan: &Arc<Plan>, columns: &Block, now: i64) -> Following {
 }
 
 /// What crossed, in the order of the moments: second, slot, direction.
-fn told(crossings: Vec<Crossing>) -> Vec<(i64, u16, Direction)> {
+fn told(crossings: &[Crossing]) -> Vec<(i64, u16, Direction)> {
     let each = |crossing: &Crossing| {
         let second = crossing.time.timestamp();
         crossing.each().map(|(slot, direction)| (second, slot, direction)).collect::<Vec<_>>()
@@ -66,7 +69,7 @@ fn a_window_that_closes_is_told_at_its_moment_however_late() {
         following.pass(&columns, (late * SECOND, everything), &mut 100);
         let (is_changed, crossings) = following.take();
         assert!(is_changed);
-        assert_eq!(told(crossings), [(110, 0, Direction::Left)]);
+        assert_eq!(told(&crossings), [(110, 0, Direction::Left)]);
         assert_eq!(following.next(), None);
     }
 }
@@ -138,7 +141,7 @@ proptest! {
             loop {
                 let mut budget = budgets.next().unwrap_or(100);
                 following.pass(&columns, (now * SECOND, everything), &mut budget);
-                found.extend(told(following.take().1));
+                found.extend(told(&following.take().1));
                 if following.next().is_none_or(|next| next > now * SECOND) {
                     break;
                 }

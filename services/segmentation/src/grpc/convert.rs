@@ -5,23 +5,20 @@ use std::collections::BTreeMap;
 use chrono::SubsecRound;
 use cursus_api::segmentation as proto;
 use cursus_audience::Kind;
-use cursus_ids::{ContactName, SegmentId, SegmentName, SnapshotName, WorkspaceId};
+use cursus_ids::{ContactId, ContactName, SegmentId, SegmentName, SnapshotName, WorkspaceId};
+use prost::Message;
 
-use super::rule;
-use crate::attribute::Attribute;
+use super::{crm, rule};
+use crate::attribute::{Attribute, Entity};
 use crate::contact::{self, Contact};
 use crate::error::Error;
 use crate::event;
 use crate::imports::Imported;
 use crate::refusal::{Reason, Refusal};
-use crate::segment::{self, DisplayName, Segment};
+use crate::segment::{self, DisplayName, Segment, Written};
 use crate::segments::Preview;
 use crate::snapshot::{self, Member, Snapshot};
-use crate::value::Value;
-
-/// Longest text of a value, and the most members of a set of them.
-const LONGEST_TEXT: usize = 1_024;
-const MOST_TEXTS: usize = 64;
+use crate::value::{self, Value};
 
 /// A contact of the workspace, as told; the workspace's attributes are not known here.
 pub(crate) fn told(
@@ -29,16 +26,25 @@ pub(crate) fn told(
     workspace: &WorkspaceId,
 ) -> Result<contact::Told, Refusal> {
     let name = contact_of(&contact.name, workspace, "contact.name")?;
-    let attributes = contact.attributes.into_iter().map(|(id, value)| {
-        let field = || format!("contact.attributes[{id}]");
-        let value = value.kind.map(|kind| decode_value(kind, field)).transpose()?;
-        Ok((id, value))
-    });
     Ok(contact::Told {
         id: name.id,
         email: contact.email,
-        attributes: attributes.collect::<Result<_, Refusal>>()?,
+        account: crm::convert::reference(&contact.account, workspace, "contact.account")?,
+        attributes: named_values(contact.attributes, "contact.attributes")?,
     })
+}
+
+/// Values by name, as told; no value removes.
+pub(super) fn named_values(
+    values: BTreeMap<String, proto::Value>,
+    field: &str,
+) -> Result<Vec<(String, Option<Value>)>, Refusal> {
+    let values = values.into_iter().map(|(id, value)| {
+        let field = || format!("{field}[{id}]");
+        let value = value.kind.map(|kind| decode_value(kind, field)).transpose()?;
+        Ok((id, value))
+    });
+    values.collect()
 }
 
 /// An event of the workspace, checked.
@@ -64,15 +70,39 @@ pub(crate) fn event(event: proto::Event, workspace: &WorkspaceId) -> Result<even
     draft.check()
 }
 
-/// An event as those who watch see it.
-pub(crate) fn encode_event(workspace: &WorkspaceId, event: &event::Draft) -> proto::Event {
+/// An event of a contact as those who watch see it.
+pub(crate) fn encode_event(
+    workspace: &WorkspaceId,
+    contact: &ContactId,
+    event: &event::Draft,
+) -> proto::Event {
     proto::Event {
         event_id: event.id.clone(),
-        contact: ContactName::new(workspace.clone(), event.contact.clone()).to_string(),
+        contact: ContactName::new(workspace.clone(), contact.clone()).to_string(),
         event_name: event.name.clone(),
         event_time: Some(rule::encode_moment(event.time)),
         properties: encode_values(&event.properties),
     }
+}
+
+/// Whose an encoded event is.
+pub(crate) fn contact_of_event(bytes: &[u8]) -> Result<String, Error> {
+    let event = proto::Event::decode(bytes).map_err(|_| Error::Corrupt("fact"))?;
+    Ok(event.contact)
+}
+
+/// The name of a contact, by which others know it.
+pub(crate) fn contact_name(workspace: &WorkspaceId, id: &str) -> String {
+    format!("{}/contacts/{id}", workspace.name())
+}
+
+/// How the name of a contact is found in an encoded message: behind its length, so that it is not found in a longer one.
+pub(crate) fn contact_mark(workspace: &WorkspaceId, id: &str) -> Vec<u8> {
+    let name = contact_name(workspace, id);
+    let mut mark = Vec::with_capacity(name.len() + 2);
+    prost::encode_length_delimiter(name.len(), &mut mark).expect("a vector grows");
+    mark.extend(name.as_bytes());
+    mark
 }
 
 pub(crate) fn kind(told: i32) -> Result<Kind, Error> {
@@ -89,19 +119,33 @@ pub(crate) fn kind(told: i32) -> Result<Kind, Error> {
     })
 }
 
+pub(crate) fn entity(told: i32, field: &str) -> Result<Entity, Error> {
+    use proto::AttributeEntity as Told;
+    Ok(match Told::try_from(told) {
+        Ok(Told::Unspecified | Told::Contact) => Entity::Contact,
+        Ok(Told::Account) => Entity::Account,
+        Ok(Told::Deal) => Entity::Deal,
+        Err(_) => return Err(Error::invalid(field, "use one of those there are")),
+    })
+}
+
 /// What a client wants changed of a segment.
 pub(crate) fn change(request: proto::UpdateSegmentRequest) -> Result<segment::Change, Error> {
     let told = request.segment.unwrap_or_default();
     let paths = request
         .update_mask
         .map_or_else(|| vec!["display_name".to_owned(), "rule".to_owned()], |mask| mask.paths);
-    let known = ["display_name", "rule"];
+    let known = ["display_name", "rule", "rule_text"];
     if paths.is_empty() || paths.iter().any(|path| !known.contains(&path.as_str())) {
-        return Err(Error::invalid("update_mask", "name `display_name`, `rule` or both"));
+        return Err(Error::invalid(
+            "update_mask",
+            "name `display_name`, and `rule` or `rule_text`",
+        ));
     }
     let named = |path: &str| paths.iter().any(|named| named == path);
     let display_name = named("display_name").then(|| DisplayName::new(told.display_name));
-    let rule = named("rule").then(|| written_rule(told.rule));
+    let tree = told.rule.filter(|_| !named("rule_text"));
+    let rule = (named("rule") || named("rule_text")).then(|| written_rule(tree, told.rule_text));
     Ok(segment::Change {
         name: told.name.parse().map_err(Error::name("segment.name"))?,
         display_name: display_name.transpose()?,
@@ -110,8 +154,12 @@ pub(crate) fn change(request: proto::UpdateSegmentRequest) -> Result<segment::Ch
     })
 }
 
-pub(crate) fn written_rule(rule: Option<proto::Rule>) -> Result<cursus_audience::Rule, Error> {
-    Ok(rule::decode(rule.unwrap_or_default(), "rule")?)
+/// A rule as a tree or, without one, as text.
+pub(crate) fn written_rule(tree: Option<proto::Rule>, text: String) -> Result<Written, Error> {
+    match tree {
+        None if !text.is_empty() => Written::as_text(text),
+        tree => Ok(Written::as_tree(rule::decode(tree.unwrap_or_default(), "rule")?)),
+    }
 }
 
 /// Segments of a workspace, as ids.
@@ -160,19 +208,19 @@ pub(crate) fn contact_of(
     field: &str,
 ) -> Result<ContactName, Refusal> {
     let name: ContactName = name.parse().map_err(|error| Refusal::invalid(field, error))?;
-    if name.workspace != *workspace {
-        let message = format!("is not in `workspaces/{workspace}`");
-        return Err(Refusal::invalid(field, message));
-    }
-    Ok(name)
+    if name.workspace == *workspace { Ok(name) } else { Err(foreign(workspace, field)) }
+}
+
+/// That a name is not of the workspace that the rows are for.
+pub(super) fn foreign(workspace: &WorkspaceId, field: &str) -> Refusal {
+    Refusal::invalid(field, format!("is not in `workspaces/{workspace}`"))
 }
 
 fn decode_value(kind: proto::value::Kind, field: impl Fn() -> String) -> Result<Value, Refusal> {
     use proto::value::Kind;
-    let is_fit = |text: &str| text.len() <= LONGEST_TEXT && !text.contains('\0');
     let refuse = |message: &str| Err(Refusal::new(Reason::InvalidField, field(), message));
     Ok(match kind {
-        Kind::Text(text) if is_fit(&text) => Value::Text(text),
+        Kind::Text(text) if value::is_fit(&text) => Value::Text(text),
         Kind::Text(_) => return refuse("use at most 1,024 bytes and no NUL"),
         Kind::Number(number) if number.is_finite() => Value::Number(number),
         Kind::Number(_) => return refuse("use a finite number"),
@@ -181,17 +229,17 @@ fn decode_value(kind: proto::value::Kind, field: impl Fn() -> String) -> Result<
             Some(time) => Value::Time(time.trunc_subsecs(6)),
             None => return refuse("use a time from the year 1 to 9999"),
         },
-        Kind::Texts(set) if set.items.len() > MOST_TEXTS => {
+        Kind::Texts(set) if set.items.len() > value::MOST_TEXTS => {
             return refuse("use at most 64 strings");
         }
-        Kind::Texts(set) if set.items.iter().all(|text| is_fit(text)) => {
+        Kind::Texts(set) if set.items.iter().all(|text| value::is_fit(text)) => {
             Value::Texts(set.items.into_iter().collect())
         }
         Kind::Texts(_) => return refuse("use at most 1,024 bytes a string and no NUL"),
     })
 }
 
-fn encode_values(values: &BTreeMap<String, Value>) -> BTreeMap<String, proto::Value> {
+pub(super) fn encode_values(values: &BTreeMap<String, Value>) -> BTreeMap<String, proto::Value> {
     let encode = |(name, value): (&String, &Value)| (name.clone(), value.into());
     values.iter().map(encode).collect()
 }
@@ -222,8 +270,14 @@ impl From<Attribute> for proto::Attribute {
             Kind::Time => Told::Time,
             Kind::TextSet => Told::TextSet,
         };
+        let entity = match attribute.entity {
+            Entity::Contact => proto::AttributeEntity::Contact,
+            Entity::Account => proto::AttributeEntity::Account,
+            Entity::Deal => proto::AttributeEntity::Deal,
+        };
         Self {
             name: attribute.name.to_string(),
+            entity: entity.into(),
             kind: kind.into(),
             description: attribute.description,
             create_time: attribute.create_time.map(rule::encode_moment),
@@ -236,10 +290,24 @@ impl From<Contact> for proto::Contact {
         Self {
             name: contact.name.to_string(),
             email: contact.email,
+            account: contact.account.map(Into::into).unwrap_or_default(),
             attributes: encode_values(&contact.attributes),
             create_time: Some(rule::encode_moment(contact.create_time)),
             update_time: Some(rule::encode_moment(contact.update_time)),
         }
+    }
+}
+
+/// Contacts, each with the id asked for.
+pub(crate) fn encode_found(found: Vec<(ContactId, Contact)>) -> proto::BatchGetContactsResponse {
+    let alias = |(asked, contact): &(ContactId, Contact)| {
+        let ContactName { workspace, id } = &contact.name;
+        let is_alias = asked != id;
+        is_alias.then(|| (contact_name(workspace, asked.as_ref()), contact.name.to_string()))
+    };
+    proto::BatchGetContactsResponse {
+        aliases: found.iter().filter_map(alias).collect(),
+        contacts: found.into_iter().map(|(_, contact)| contact.into()).collect(),
     }
 }
 
@@ -331,7 +399,7 @@ impl From<Imported> for proto::ImportEventsResponse {
     }
 }
 
-fn encode_refusal((row, refusal): (i64, Refusal)) -> proto::Refusal {
+pub(super) fn encode_refusal((row, refusal): (i64, Refusal)) -> proto::Refusal {
     let message = refusal.to_string();
     let reason = refusal.reason.as_str().to_owned();
     proto::Refusal { row, reason, field: refusal.field, message }

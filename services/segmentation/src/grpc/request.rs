@@ -28,14 +28,22 @@ pub(super) fn segment(caller: &Caller, name: &str, field: &str) -> Result<Segmen
 
 /// Reads the contacts of a workspace that a request asks about.
 pub(super) fn contacts(
-    names: &[String],
+    told: &[String],
     workspace: &WorkspaceId,
     field: &str,
 ) -> Result<Vec<ContactName>, Error> {
+    names(told, field, |name, field| convert::contact_of(name, workspace, field))
+}
+
+/// Reads what a request asks about, each by its name.
+pub(super) fn names<T>(
+    names: &[String],
+    field: &str,
+    read: impl Fn(&str, &str) -> Result<T, Refusal>,
+) -> Result<Vec<T>, Error> {
     at_most(MOST_AT_ONCE, names.len(), field)?;
     let read = |(index, name): (usize, &String)| {
-        let field = format!("{field}[{index}]");
-        convert::contact_of(name, workspace, &field)
+        read(name, &format!("{field}[{index}]"))
             .map_err(|refusal| Error::invalid(refusal.field, refusal.message))
     };
     names.iter().enumerate().map(read).collect()

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::imports::Imported;
 
 /// The most rows of one part of an import.
-const MOST_IN_A_PART: usize = 5_000;
+pub(super) const MOST_IN_A_PART: usize = 5_000;
 /// Responses are cut here: clients usually accept 4 MiB.
 const LARGEST: usize = 2 << 20;
 
@@ -57,10 +57,10 @@ impl Grpc {
 
 /// The workspace that every part of an import must be for.
 #[derive(Default)]
-struct Parent(Option<(String, WorkspaceId)>);
+pub(super) struct Parent(Option<(String, WorkspaceId)>);
 
 impl Parent {
-    fn of(&mut self, caller: &Caller, parent: String) -> Result<WorkspaceId, Status> {
+    pub(super) fn of(&mut self, caller: &Caller, parent: String) -> Result<WorkspaceId, Status> {
         match &self.0 {
             Some((first, workspace)) if *first == parent => Ok(workspace.clone()),
             Some((first, _)) => {

@@ -6,7 +6,7 @@ use cursus_ids::{AttributeName, WorkspaceId};
 use sqlx::PgConnection;
 
 use super::id;
-use crate::attribute::{Attribute, Draft, Vocabulary};
+use crate::attribute::{Attribute, Draft, Entity, Vocabulary};
 use crate::error::Error;
 
 /// Every declared attribute of a workspace.
@@ -31,7 +31,7 @@ pub(crate) async fn list(
 ) -> Result<Vec<Attribute>, Error> {
     let rows = sqlx::query_as!(
         Row,
-        "select attribute_id, kind, description, create_time from attributes
+        "select attribute_id, entity, kind, description, create_time from attributes
          where workspace_id = $1
          order by attribute_id",
         workspace.as_ref(),
@@ -41,6 +41,7 @@ pub(crate) async fn list(
     let attribute = |row: Row| {
         Ok(Attribute {
             name: AttributeName::new(workspace.clone(), id(&row.attribute_id)?),
+            entity: entity(&row.entity)?,
             kind: kind(&row.kind)?,
             description: row.description,
             create_time: Some(row.create_time),
@@ -56,11 +57,14 @@ pub(crate) async fn insert(
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(
-        "insert into attributes (workspace_id, attribute_id, number, kind, description, create_time)
-         select $1, $2, coalesce(max(number), 0) + 1, $3, $4, $5 from attributes where workspace_id = $1
+        "insert into attributes
+             (workspace_id, attribute_id, entity, number, kind, description, create_time)
+         select $1, $2, $3, coalesce(max(number), 0) + 1, $4, $5, $6
+         from attributes where workspace_id = $1
          on conflict (workspace_id, attribute_id) do nothing",
         draft.name.workspace.as_ref(),
         draft.name.id.as_ref(),
+        draft.entity.as_str(),
         kind_name(draft.kind),
         draft.description,
         now,
@@ -70,11 +74,44 @@ pub(crate) async fn insert(
     Ok(inserted.rows_affected() == 1)
 }
 
+/// Declares attributes that were never heard of, in a workspace that is locked.
+pub(crate) async fn insert_many(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    attributes: &[(String, Kind)],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let ids: Vec<String> = attributes.iter().map(|(id, _)| id.clone()).collect();
+    let kinds: Vec<String> =
+        attributes.iter().map(|(_, kind)| kind_name(*kind).to_owned()).collect();
+    sqlx::query!(
+        "insert into attributes (workspace_id, attribute_id, number, kind, description, create_time)
+         select $1, attribute_id, (greatest + position)::smallint, kind, '', $4
+         from unnest($2::text[], $3::text[]) with ordinality as told (attribute_id, kind, position)
+             cross join (
+                 select coalesce(max(number), 0) as greatest from attributes where workspace_id = $1
+             ) as numbers",
+        workspace.as_ref(),
+        &ids,
+        &kinds,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 struct Row {
     attribute_id: String,
+    entity: String,
     kind: String,
     description: String,
     create_time: DateTime<Utc>,
+}
+
+fn entity(name: &str) -> Result<Entity, Error> {
+    let found = Entity::ALL.into_iter().find(|entity| entity.as_str() == name);
+    found.ok_or(Error::Corrupt("entity of an attribute"))
 }
 
 fn kind(name: &str) -> Result<Kind, Error> {

@@ -188,6 +188,7 @@ pub(crate) async fn set_next_changes(
 /// What is stored about one contact.
 pub(crate) struct ContactRow {
     pub(crate) ordinal: i32,
+    pub(crate) contact_id: String,
     pub(crate) email: String,
     pub(crate) create_time: DateTime<Utc>,
     pub(crate) attributes: Vec<u8>,
@@ -218,7 +219,7 @@ pub(crate) async fn each_contact(
 ) -> Result<(), Error> {
     let mut rows = sqlx::query_as!(
         ContactRow,
-        "select ordinal, email, create_time, attributes from contacts
+        "select ordinal, contact_id, email, create_time, attributes from contacts
          where workspace_id = $1 and ordinal >= $2 and ordinal < $3",
         workspace.as_ref(),
         ordinals.start,
@@ -240,7 +241,7 @@ pub(crate) async fn each_contact_of(
 ) -> Result<(), Error> {
     let mut rows = sqlx::query_as!(
         ContactRow,
-        "select ordinal, email, create_time, attributes from contacts
+        "select ordinal, contact_id, email, create_time, attributes from contacts
          where workspace_id = $1 and ordinal = any($2)",
         workspace.as_ref(),
         ordinals,
@@ -322,4 +323,28 @@ pub(crate) async fn each_event_of(
         each(&row.event_name, event)?;
     }
     Ok(())
+}
+
+/// Whether a change of everything about one contact, as when it departed, waits for evaluation.
+pub(crate) async fn awaits(
+    conn: &mut PgConnection,
+    block: &BlockName,
+    slot: u16,
+) -> sqlx::Result<bool> {
+    let slots = slot.to_le_bytes();
+    sqlx::query_scalar!(
+        r#"select exists (
+             select from block_changes
+             where partition = $1
+                 and workspace_id = $2
+                 and block = $3
+                 and slots = $4
+                 and names is null) as "awaits!""#,
+        block.partition(),
+        block.workspace.as_ref(),
+        block.index,
+        slots.as_slice(),
+    )
+    .fetch_one(conn)
+    .await
 }

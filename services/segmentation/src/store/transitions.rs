@@ -89,6 +89,23 @@ pub(crate) async fn insert(
     Ok(())
 }
 
+/// Forgets what a contact did alone. What it did together with others tells nobody's name.
+pub(crate) async fn delete_of_contact(
+    conn: &mut PgConnection,
+    block: &BlockName,
+    slot: u16,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "delete from transitions where workspace_id = $1 and block = $2 and slot = $3",
+        block.workspace.as_ref(),
+        block.index,
+        i32::from(slot),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Up to `limit` of a segment that were recorded before one, or up to it, the latest first.
 pub(crate) async fn of_segment(
     conn: &mut PgConnection,
@@ -255,15 +272,12 @@ impl Columns {
 }
 
 fn recorded(row: Row) -> Result<Recorded, Error> {
-    let (entered, left) = match (row.slot, row.entered) {
-        (Some(slot), Some(entered)) => {
-            let slots = vec![u16::try_from(slot).map_err(|_| Error::Corrupt("slot"))?];
-            if entered { (slots, Vec::new()) } else { (Vec::new(), slots) }
-        }
-        _ => {
-            let slots = |bytes: Option<Vec<u8>>| unpack_slots(&bytes.unwrap_or_default());
-            (slots(row.entered_slots)?, slots(row.left_slots)?)
-        }
+    let (entered, left) = if let (Some(slot), Some(entered)) = (row.slot, row.entered) {
+        let slots = vec![u16::try_from(slot).map_err(|_| Error::Corrupt("slot"))?];
+        if entered { (slots, Vec::new()) } else { (Vec::new(), slots) }
+    } else {
+        let slots = |bytes: Option<Vec<u8>>| unpack_slots(&bytes.unwrap_or_default());
+        (slots(row.entered_slots)?, slots(row.left_slots)?)
     };
     let crossing = Crossing {
         revision: Revision { segment: id(&row.segment_id)?, number: row.revision },

@@ -17,8 +17,12 @@ async fn attributes_are_listed_page_by_page_with_the_built_in_ones() {
     let mut ids = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request =
-            proto::ListAttributesRequest { parent: world.parent(), page_size: 3, page_token };
+        let request = proto::ListAttributesRequest {
+            parent: world.parent(),
+            page_size: 3,
+            page_token,
+            ..Default::default()
+        };
         let page = replica.client().list_attributes(request).await.unwrap().into_inner();
         assert!(page.attributes.len() <= 3);
         ids.extend(page.attributes.iter().map(|attribute| id_of(&attribute.name)));

@@ -6,17 +6,29 @@
     reason = "helpers are part of the tests that use them"
 )]
 
+mod accounts;
+mod companies;
 mod contacts;
+mod crm;
+mod deals;
+mod erasure;
 mod events;
 mod faults;
+mod firmographics;
 mod following;
+mod insights;
 mod membership;
+mod merging;
 mod oracle;
 mod outcomes;
 mod replicas;
 mod rules;
 mod segments;
+mod sheets;
+mod shopping;
 mod snapshots;
+mod strangers;
+mod tracking;
 mod transitions;
 mod workspaces;
 mod world;

@@ -183,8 +183,12 @@ async fn check(replica: &Replica, id: &str, rule: proto::Rule, expected: &[Strin
     }
     assert_eq!(members, expected, "{id} in round {round}");
     let parent = replica.segment_name("").replace("/segments/", "");
-    let preview =
-        proto::PreviewSegmentRequest { parent: parent.clone(), rule: Some(rule), sample_size: 0 };
+    let preview = proto::PreviewSegmentRequest {
+        parent: parent.clone(),
+        rule: Some(rule),
+        sample_size: 0,
+        rule_text: String::new(),
+    };
     let preview = replica.client().preview_segment(preview).await.unwrap().into_inner();
     assert_eq!(preview.member_count, i64::try_from(expected.len()).unwrap(), "{id}");
     let snapshot = proto::CreateSnapshotRequest {

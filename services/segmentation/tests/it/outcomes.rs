@@ -1,102 +1,38 @@
 //! What delivery observes becomes events, each once, whatever breaks.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use cursus_api::delivery as proto;
 use cursus_api::segmentation;
-use futures::stream::{self, BoxStream, StreamExt};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-use tonic::service::Routes;
-use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
-use tonic_prost::ProstCodec;
+use cursus_testkit::fake::{Fake, Feed, Serving};
 
 use crate::rules::did;
 use crate::world::{World, moment, noon, text};
 
 /// A delivery service that knows nothing but outcomes, and tells them one at a time.
 struct Delivery {
+    feed: Arc<Feed<proto::WatchOutcomesResponse>>,
     address: SocketAddr,
-    script: Arc<Mutex<Script>>,
-    _server: JoinSet<()>,
+    _serving: Serving,
 }
-
-#[derive(Default)]
-struct Script {
-    outcomes: Vec<proto::Outcome>,
-    /// How often it was watched.
-    watched: usize,
-}
-
-type Runs = BoxStream<'static, Result<proto::WatchOutcomesResponse, Status>>;
 
 impl Delivery {
     async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let script = Arc::<Mutex<Script>>::default();
-        let router = router(&script);
-        let mut server = JoinSet::new();
-        server.spawn(async move {
-            let serving = tonic::transport::Server::builder()
-                .add_routes(Routes::from(router))
-                .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
-            serving.await.unwrap();
-        });
-        Self { address, script, _server: server }
+        let feed = Arc::<Feed<_>>::default();
+        let method = "delivery.v1.DeliveryService/WatchOutcomes";
+        let cursor = |request: proto::WatchOutcomesRequest| {
+            assert_eq!(request.parent, "workspaces/-");
+            request.cursor
+        };
+        let serving = Fake::default().feeds(method, &feed, cursor).serve().await.unwrap();
+        Self { feed, address: serving.address, _serving: serving }
     }
 
     fn happens(&self, outcome: proto::Outcome) {
-        self.script.lock().unwrap().outcomes.push(outcome);
+        let outcomes = vec![outcome];
+        self.feed.tell(|cursor| proto::WatchOutcomesResponse { outcomes, cursor });
     }
-
-    fn watched(&self) -> usize {
-        self.script.lock().unwrap().watched
-    }
-}
-
-fn router(script: &Arc<Mutex<Script>>) -> axum::Router {
-    let script = Arc::clone(script);
-    let handle = move |request: http::Request<axum::body::Body>| {
-        let script = Arc::clone(&script);
-        let service = tower::service_fn(move |request: Request<proto::WatchOutcomesRequest>| {
-            let answer = watch(&script, &request.into_inner());
-            std::future::ready(Ok::<_, Status>(Response::new(answer)))
-        });
-        async move {
-            let codec =
-                ProstCodec::<proto::WatchOutcomesResponse, proto::WatchOutcomesRequest>::default();
-            tonic::server::Grpc::new(codec).server_streaming(service, request).await
-        }
-    };
-    let method = "/cursus.delivery.v1.DeliveryService/WatchOutcomes";
-    axum::Router::new().route(method, axum::routing::post(handle))
-}
-
-/// Tells what has happened after the cursor, and ends: whoever wants more comes back.
-fn watch(script: &Mutex<Script>, request: &proto::WatchOutcomesRequest) -> Runs {
-    let mut script = script.lock().unwrap();
-    script.watched += 1;
-    assert_eq!(request.parent, "workspaces/-");
-    let known = match request.cursor.as_str() {
-        "" => 0,
-        cursor => usize::from_str_radix(&cursor[16..], 16).unwrap(),
-    };
-    let runs: Vec<_> = script
-        .outcomes
-        .iter()
-        .enumerate()
-        .skip(known)
-        .map(|(index, outcome)| {
-            Ok(proto::WatchOutcomesResponse {
-                outcomes: vec![outcome.clone()],
-                cursor: format!("{:016x}{:016x}", 1, index + 1),
-            })
-        })
-        .collect();
-    stream::iter(runs).boxed()
 }
 
 fn outcome(
@@ -180,8 +116,10 @@ async fn each_outcome_is_one_event_across_replicas_restarts_and_repetitions() {
         query.fetch_one(&world.database.pool).await.unwrap()
     };
     crate::world::until("ten were recorded", async || (count().await == 10).then_some(())).await;
-    // One of them was following; whichever it was, the work goes on.
+    // One of them was following; whichever it was, the work goes on, even though delivery is away for a moment.
     first.kill();
+    delivery.feed.go_away();
+    delivery.feed.come_back();
     // Delivery tells the same fact again, as it may.
     delivery.happens(outcome(&world, "o3", "ana", Opened, Human));
     for n in 10..20 {
@@ -189,7 +127,7 @@ async fn each_outcome_is_one_event_across_replicas_restarts_and_repetitions() {
     }
     second.until_members("fans", &["ana"], &[true]).await;
     assert_eq!(count().await, 20);
-    assert!(delivery.watched() >= 2);
+    assert!(delivery.feed.watched() >= 2);
 }
 
 #[tokio::test]

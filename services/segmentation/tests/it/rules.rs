@@ -2,6 +2,7 @@
 
 use cursus_api::segmentation as proto;
 use proto::Operator;
+use proto::property_condition;
 use proto::rule::Kind;
 
 const DAY: i64 = 86_400;
@@ -86,4 +87,53 @@ pub(crate) fn summed(
         value: at_least,
         ..proto::Behaviour::default()
     }))
+}
+
+/// There is a deal of which all of this is true.
+pub(crate) fn deals_exist(conditions: Vec<proto::PropertyCondition>) -> proto::Rule {
+    rule(Kind::Deals(proto::Deals {
+        conditions,
+        aggregate: proto::behaviour::Aggregate::Count.into(),
+        operator: Operator::GreaterOrEqual.into(),
+        value: 1.0,
+        ..proto::Deals::default()
+    }))
+}
+
+/// The sum of a property over all deals is at least so much.
+pub(crate) fn deals_sum(property: &str, at_least: f64) -> proto::Rule {
+    rule(Kind::Deals(proto::Deals {
+        aggregate: proto::behaviour::Aggregate::Sum.into(),
+        property: property.to_owned(),
+        operator: Operator::GreaterOrEqual.into(),
+        value: at_least,
+        ..proto::Deals::default()
+    }))
+}
+
+pub(crate) fn property_is(property: &str, value: proto::Value) -> proto::PropertyCondition {
+    property_compare(property, Operator::Equal, value)
+}
+
+pub(crate) fn property_compare(
+    property: &str,
+    operator: Operator,
+    value: proto::Value,
+) -> proto::PropertyCondition {
+    let comparison = proto::ValueComparison { operator: operator.into(), value: Some(value) };
+    property_that(property, property_condition::Kind::Comparison(comparison))
+}
+
+/// The property is a time before so long from now.
+pub(crate) fn property_before(
+    property: &str,
+    from_now: chrono::TimeDelta,
+) -> proto::PropertyCondition {
+    let offset = prost_types::Duration { seconds: from_now.num_seconds(), nanos: 0 };
+    let age = proto::MomentComparison { operator: Operator::Less.into(), offset: Some(offset) };
+    property_that(property, property_condition::Kind::Age(age))
+}
+
+fn property_that(property: &str, kind: property_condition::Kind) -> proto::PropertyCondition {
+    proto::PropertyCondition { property: property.to_owned(), kind: Some(kind) }
 }

@@ -161,8 +161,12 @@ async fn a_preview_says_what_each_clause_leaves_and_shows_some() {
     replica.write(contacts).await.unwrap();
     let rule =
         all(vec![is("plan", text("pro")), compare("spend", Operator::GreaterOrEqual, number(4.0))]);
-    let request =
-        proto::PreviewSegmentRequest { parent: world.parent(), rule: Some(rule), sample_size: 2 };
+    let request = proto::PreviewSegmentRequest {
+        parent: world.parent(),
+        rule: Some(rule),
+        sample_size: 2,
+        rule_text: String::new(),
+    };
     let preview = replica.client().preview_segment(request).await.unwrap().into_inner();
     assert_eq!((preview.contact_count, preview.member_count), (10, 3));
     let left: Vec<_> = preview.clauses.iter().map(|clause| clause.remaining_count).collect();
@@ -179,7 +183,12 @@ async fn a_preview_of_a_workspace_without_contacts_shows_its_clauses() {
     let world = World::new().await;
     let replica = with_attributes(&world).await;
     let rule = Some(all(vec![has("plan"), has("email")]));
-    let request = proto::PreviewSegmentRequest { parent: world.parent(), rule, sample_size: 2 };
+    let request = proto::PreviewSegmentRequest {
+        parent: world.parent(),
+        rule,
+        sample_size: 2,
+        rule_text: String::new(),
+    };
     let preview = replica.client().preview_segment(request).await.unwrap().into_inner();
     assert_eq!(preview.clauses.len(), 2);
     assert_eq!(preview.member_count, 0);

@@ -170,9 +170,9 @@ async fn what_happened_while_nobody_worked_is_told_at_the_moments_at_which_it_ha
     let moments: Vec<_> = history.iter().map(|it| it.transition_time.unwrap()).collect();
     let day = |days| moment(noon() + TimeDelta::days(days));
     assert_eq!(moments[1..], [day(1), day(3), day(4)]);
-    let directions: Vec<_> = history.iter().map(|it| it.direction()).collect();
-    use Direction::{Entered, Left};
-    assert_eq!(directions, [Entered, Left, Entered, Left]);
+    let directions: Vec<_> = history.iter().map(proto::Transition::direction).collect();
+    let (entered, left) = (Direction::Entered, Direction::Left);
+    assert_eq!(directions, [entered, left, entered, left]);
     assert!(history[1..].iter().all(|it| it.cause() == Cause::Time));
 }
 

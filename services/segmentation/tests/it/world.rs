@@ -1,7 +1,6 @@
 //! What a test starts with: a database, a clock, and one or more replicas of the service.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,17 +8,22 @@ use chrono::{DateTime, Utc};
 use clap::Parser;
 use cursus_ambient::Ambient;
 use cursus_api::segmentation as proto;
+use cursus_api::segmentation::crm_service_client::CrmServiceClient;
+use cursus_api::segmentation::ingest_service_client::IngestServiceClient;
+use cursus_api::segmentation::insight_service_client::InsightServiceClient;
+use cursus_api::segmentation::privacy_service_client::PrivacyServiceClient;
 use cursus_api::segmentation::segmentation_service_client::SegmentationServiceClient;
 use cursus_segmentation::{Config, MIGRATOR, Segmentation};
-use cursus_testkit::clients::{Authorized, channel};
+pub(crate) use cursus_testkit::clients::refused;
+use cursus_testkit::clients::{self, Authorized, channel};
+use cursus_testkit::host::Host;
 use cursus_testkit::scratch::{self, Database};
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
-use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status};
+use tonic::Status;
 
 pub(crate) type Client = SegmentationServiceClient<Authorized>;
+pub(crate) type Crm = CrmServiceClient<Authorized>;
+pub(crate) type IngestClient = IngestServiceClient<Authorized>;
 
 /// How long a test waits for a condition. Nothing takes this long; a slow machine might.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -39,8 +43,9 @@ pub(crate) struct World {
 /// A replica, in a runtime of its own, so that it can be killed.
 pub(crate) struct Replica {
     address: SocketAddr,
-    runtime: Option<Runtime>,
-    shutdown: CancellationToken,
+    /// Where calls of the tracking API are taken.
+    pub(crate) ingest_address: SocketAddr,
+    host: Host,
     workspace: String,
 }
 
@@ -49,7 +54,15 @@ impl World {
         let database = scratch::database("segmentation", &MIGRATOR).await.unwrap();
         let files = tempfile::tempdir().unwrap();
         let workspace = scratch::unique("w");
-        std::fs::write(files.path().join("identities"), identities(&workspace)).unwrap();
+        let everybody: [(&str, &[&str], &str); 5] = [
+            ("ada", &["editor"], &workspace),
+            ("edith", &["viewer"], &workspace),
+            ("root", &["admin"], &workspace),
+            ("delivery", &["service"], "*"),
+            ("mallory", &["editor"], "elsewhere"),
+        ];
+        let everybody = clients::identities(&everybody);
+        std::fs::write(files.path().join("identities"), everybody).unwrap();
         std::fs::write(files.path().join("token"), "segmentation-token").unwrap();
         Self {
             ambient: Ambient::manual(noon(), 7),
@@ -75,19 +88,13 @@ impl World {
     }
 
     pub(crate) async fn start(&self) -> Replica {
-        let config = self.config();
-        let ambient = self.ambient.clone();
-        let building = tokio::task::spawn_blocking(move || {
-            let mut builder = tokio::runtime::Builder::new_multi_thread();
-            let runtime = builder.worker_threads(2).enable_all().build().unwrap();
-            let segmentation = runtime.block_on(Segmentation::build(config, ambient)).unwrap();
-            (runtime, segmentation)
-        });
-        let (runtime, segmentation) = building.await.unwrap();
+        let (config, ambient) = (self.config(), self.ambient.clone());
+        let built = Host::build(move || Segmentation::build(config, ambient)).await;
+        let (mut host, segmentation) = built.unwrap();
         let address = segmentation.local_addr();
-        let shutdown = CancellationToken::new();
-        runtime.spawn(segmentation.run(shutdown.clone()));
-        Replica { address, runtime: Some(runtime), shutdown, workspace: self.workspace.clone() }
+        let ingest_address = segmentation.ingest_addr().unwrap();
+        host.run(|shutdown| segmentation.run(shutdown));
+        Replica { address, ingest_address, host, workspace: self.workspace.clone() }
     }
 
     pub(crate) fn parent(&self) -> String {
@@ -100,6 +107,7 @@ impl World {
             "cursus-segmentation".to_owned(),
             "--listen=127.0.0.1:0".to_owned(),
             "--admin-listen=127.0.0.1:0".to_owned(),
+            "--ingest-listen=127.0.0.1:0".to_owned(),
             format!("--identities-file={}", path("identities")),
             format!("--service-token-file={}", path("token")),
             format!("--database-url={}", self.database_url),
@@ -113,25 +121,46 @@ impl World {
 }
 
 impl Replica {
-    /// A client that is `ada` (editor), `edith` (viewer), `delivery` (service, of all workspaces) or `mallory` (editor of
-    /// another workspace).
+    /// A client that is `ada` (editor), `edith` (viewer), `root` (admin), `delivery` (service, of all workspaces) or
+    /// `mallory` (editor of another workspace).
     pub(crate) fn client_of(&self, who: &str) -> Client {
         SegmentationServiceClient::new(channel(self.address, &format!("{who}-token")).unwrap())
             .max_decoding_message_size(16 << 20)
+    }
+
+    /// The same for what comes in otherwise.
+    pub(crate) fn ingest_of(&self, who: &str) -> IngestClient {
+        IngestServiceClient::new(channel(self.address, &format!("{who}-token")).unwrap())
+    }
+
+    /// The same for privacy.
+    pub(crate) fn privacy_of(&self, who: &str) -> PrivacyServiceClient<Authorized> {
+        PrivacyServiceClient::new(channel(self.address, &format!("{who}-token")).unwrap())
     }
 
     pub(crate) fn client(&self) -> Client {
         self.client_of("ada")
     }
 
-    /// Ends it at once, in the middle of whatever it does.
-    pub(crate) fn kill(mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+    pub(crate) fn insight(&self) -> InsightServiceClient<Authorized> {
+        InsightServiceClient::new(channel(self.address, "edith-token").unwrap())
     }
 
-    fn parent(&self) -> String {
+    /// The same client's view of accounts and deals.
+    pub(crate) fn crm_of(&self, who: &str) -> Crm {
+        CrmServiceClient::new(channel(self.address, &format!("{who}-token")).unwrap())
+    }
+
+    pub(crate) fn crm(&self) -> Crm {
+        self.crm_of("ada")
+    }
+
+    /// Ends it at once, in the middle of whatever it does.
+    pub(crate) fn kill(self) {
+        self.host.kill();
+    }
+
+    pub(crate) fn parent(&self) -> String {
         format!("workspaces/{}", self.workspace)
     }
 
@@ -144,12 +173,21 @@ impl Replica {
     }
 
     pub(crate) async fn declare(&self, attributes: &[(&str, proto::AttributeKind)]) {
+        self.declare_of(proto::AttributeEntity::Contact, attributes).await;
+    }
+
+    pub(crate) async fn declare_of(
+        &self,
+        entity: proto::AttributeEntity,
+        attributes: &[(&str, proto::AttributeKind)],
+    ) {
         for (id, kind) in attributes {
             let request = proto::CreateAttributeRequest {
                 parent: self.parent(),
                 attribute_id: (*id).to_owned(),
                 attribute: Some(proto::Attribute {
                     kind: (*kind).into(),
+                    entity: entity.into(),
                     ..proto::Attribute::default()
                 }),
                 request_id: String::new(),
@@ -238,6 +276,47 @@ impl Replica {
         Ok(self.client().get_segment(request).await?.into_inner())
     }
 
+    pub(crate) async fn get(&self, contact: &str) -> Result<proto::Contact, Status> {
+        let request = proto::GetContactRequest { name: self.contact_name(contact) };
+        Ok(self.client().get_contact(request).await?.into_inner())
+    }
+
+    /// The ids of all contacts, as listed.
+    pub(crate) async fn listed(&self) -> Vec<String> {
+        let request = proto::ListContactsRequest {
+            parent: self.parent(),
+            page_size: 1_000,
+            ..proto::ListContactsRequest::default()
+        };
+        let page = self.client().list_contacts(request).await.unwrap().into_inner();
+        page.contacts.iter().map(|contact| id_of(&contact.name)).collect()
+    }
+
+    pub(crate) async fn merge(&self, source: &str, target: &str) -> Result<proto::Contact, Status> {
+        let request = proto::MergeContactsRequest {
+            source: self.contact_name(source),
+            target: self.contact_name(target),
+            request_id: String::new(),
+        };
+        Ok(self.privacy_of("ada").merge_contacts(request).await?.into_inner())
+    }
+
+    pub(crate) async fn erase(&self, contact: &str) -> Result<proto::Erasure, Status> {
+        let name = self.contact_name(contact);
+        let request = proto::EraseContactRequest { name, request_id: String::new() };
+        Ok(self.privacy_of("root").erase_contact(request).await?.into_inner())
+    }
+
+    /// Waits until nothing is left.
+    pub(crate) async fn erased(&self, erasure: &proto::Erasure) -> proto::Erasure {
+        until("the erasure is complete", async || {
+            let request = proto::GetErasureRequest { name: erasure.name.clone() };
+            let erasure = self.privacy_of("root").get_erasure(request).await.ok()?.into_inner();
+            (erasure.state() == proto::erasure::State::Complete).then_some(erasure)
+        })
+        .await
+    }
+
     /// Creates a segment and waits for its members.
     pub(crate) async fn ready_segment(&self, id: &str, rule: proto::Rule) -> proto::Segment {
         self.create_segment(id, rule).await.unwrap();
@@ -300,16 +379,6 @@ impl Replica {
     }
 }
 
-impl Drop for Replica {
-    fn drop(&mut self) {
-        self.shutdown.cancel();
-        if let Some(runtime) = self.runtime.take() {
-            // A runtime cannot be waited for within another; the database goes with its connections.
-            runtime.shutdown_background();
-        }
-    }
-}
-
 /// Waits until something is so.
 pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let started = std::time::Instant::now();
@@ -361,40 +430,4 @@ pub(crate) fn texts(texts: &[&str]) -> proto::Value {
 
 pub(crate) fn nothing() -> proto::Value {
     proto::Value { kind: None }
-}
-
-/// What a refusal says: the code, the reason and the field.
-#[track_caller]
-pub(crate) fn refused<T: std::fmt::Debug>(
-    outcome: Result<T, Status>,
-    code: Code,
-    reason: &str,
-    field: &str,
-) -> Status {
-    let status = outcome.expect_err("should be refused");
-    let told = (status.code(), cursus_fault::reason(&status).unwrap_or_default());
-    assert_eq!(told, (code, reason.to_owned()), "{status:?}");
-    assert_eq!(cursus_fault::value(&status, "field").unwrap_or_default(), field, "{status:?}");
-    status
-}
-
-fn identities(workspace: &str) -> String {
-    let mut listed = String::from("[");
-    for (subject, role, workspace) in [
-        ("ada", "editor", workspace),
-        ("edith", "viewer", workspace),
-        ("delivery", "service", "*"),
-        ("mallory", "editor", "elsewhere"),
-    ] {
-        let digest = Sha256::digest(format!("{subject}-token"));
-        let mut hex = String::new();
-        digest.iter().for_each(|byte| write!(hex, "{byte:02x}").unwrap());
-        let comma = if listed.len() > 1 { "," } else { "" };
-        write!(
-            listed,
-            r#"{comma}{{"subject": "{subject}", "token_sha256": "{hex}", "roles": ["{role}"], "workspaces": ["{workspace}"]}}"#
-        )
-        .unwrap();
-    }
-    listed + "]"
 }
