@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "it reports to whoever runs it")]
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -97,10 +98,10 @@ fn config(
     database_url: &str,
     files: &std::path::Path,
 ) -> anyhow::Result<Config> {
-    let digest = Sha256::digest("lag-token").iter().map(|byte| format!("{byte:02x}"));
+    let mut digest = String::new();
+    Sha256::digest("lag-token").iter().for_each(|byte| write!(digest, "{byte:02x}").unwrap());
     let identities = format!(
-        r#"[{{"subject": "lag", "token_sha256": "{}", "roles": ["editor"], "workspaces": ["*"]}}]"#,
-        digest.collect::<String>()
+        r#"[{{"subject": "lag", "token_sha256": "{digest}", "roles": ["editor"], "workspaces": ["*"]}}]"#
     );
     let path = |name: &str| files.join(name).display().to_string();
     std::fs::write(path("identities"), identities)?;
