@@ -12,7 +12,6 @@ use crate::block;
 use crate::contact::{Changed, Contact, Draft, Holding};
 use crate::erasures;
 use crate::error::{Error, What};
-use crate::events::Others;
 use crate::packed;
 use crate::page::{self, Page};
 use crate::refusal::{Reason, Refusal};
@@ -29,8 +28,8 @@ pub(crate) struct Contacts {
     ambient: Ambient,
 }
 
-/// How many contacts were new and how many were known, and which rows are of contacts that were erased.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// How many rows were new and how many were known, and which were refused.
+#[derive(Debug, Default)]
 pub(crate) struct Written {
     pub(crate) created: i64,
     pub(crate) updated: i64,
@@ -39,10 +38,21 @@ pub(crate) struct Written {
 
 /// What became of drafts, one for each contact.
 #[derive(Debug, Default)]
-pub(crate) struct Outcome {
+struct Outcome {
     created: i64,
     /// Not written: they are not to come back.
     erased: HashSet<ContactId>,
+}
+
+impl Written {
+    /// Refuses everything when one row is refused.
+    pub(crate) fn all_or_none(mut self) -> Result<Self, Error> {
+        if self.refused.is_empty() {
+            return Ok(self);
+        }
+        let (row, refusal) = self.refused.swap_remove(0);
+        Err(Error::Refused { row: Some(row), refusal })
+    }
 }
 
 impl Contacts {
@@ -56,28 +66,32 @@ impl Contacts {
         store::attributes::all(&mut conn, workspace).await
     }
 
-    /// Writes contacts in one transaction. What is said twice about one is written once, and the later wins. Contacts that
-    /// were erased are refused; are the others written all the same?
+    /// Writes contacts in one transaction, all or none. What is said twice about one is written once, and the later
+    /// wins.
     pub(crate) async fn write(
         &self,
         workspace: &WorkspaceId,
         vocabulary: &Vocabulary,
         drafts: Vec<Draft>,
-        others: Others,
     ) -> Result<Written, Error> {
-        let said: Vec<ContactId> = drafts.iter().map(|draft| draft.id.clone()).collect();
-        let drafts = merged(drafts);
         let mut tx = self.pool.begin().await?;
-        let outcome = self.write_in(&mut tx, (workspace, vocabulary), &drafts).await?;
-        let rows = said.iter().enumerate().filter(|(_, id)| outcome.erased.contains(id));
-        let mut refused: Vec<_> = rows.map(|(row, id)| (row, erased(id))).collect();
-        if others == Others::Refused && !refused.is_empty() {
-            let (row, refusal) = refused.swap_remove(0);
-            return Err(Error::Refused { row: Some(row), refusal });
-        }
+        let written = self.write_in(&mut tx, (workspace, vocabulary), drafts).await?;
+        let written = written.all_or_none()?;
         tx.commit().await?;
-        let written = i64::try_from(said.len() - refused.len()).unwrap_or(i64::MAX);
-        Ok(Written { created: outcome.created, updated: written - outcome.created, refused })
+        Ok(written)
+    }
+
+    /// The same, but rows of contacts that were erased are refused one by one, and the others written.
+    pub(crate) async fn write_each(
+        &self,
+        workspace: &WorkspaceId,
+        vocabulary: &Vocabulary,
+        drafts: Vec<Draft>,
+    ) -> Result<Written, Error> {
+        let mut tx = self.pool.begin().await?;
+        let written = self.write_in(&mut tx, (workspace, vocabulary), drafts).await?;
+        tx.commit().await?;
+        Ok(written)
     }
 
     /// Writes one contact, and reads it.
@@ -88,7 +102,7 @@ impl Contacts {
         draft: Draft,
     ) -> Result<Contact, Error> {
         let id = draft.id.clone();
-        let written = self.write(workspace, vocabulary, vec![draft], Others::Refused).await;
+        let written = self.write(workspace, vocabulary, vec![draft]).await;
         written.map_err(Error::of_only_row)?;
         self.get(&ContactName::new(workspace.clone(), id)).await
     }
@@ -138,14 +152,16 @@ impl Contacts {
         Ok(Page { items: contacts.collect::<Result<_, _>>()?, next_token })
     }
 
-    /// Writes in the caller's transaction, one draft for each contact. Whoever is merged or erased between being found and
-    /// being locked is looked for again.
+    /// Writes in the caller's transaction. Whoever is merged or erased between being found and being locked is looked for
+    /// again.
     pub(crate) async fn write_in(
         &self,
         tx: &mut PgConnection,
         (workspace, vocabulary): (&WorkspaceId, &Vocabulary),
-        drafts: &[Draft],
-    ) -> Result<Outcome, Error> {
+        drafts: Vec<Draft>,
+    ) -> Result<Written, Error> {
+        let said: Vec<ContactId> = drafts.iter().map(|draft| draft.id.clone()).collect();
+        let drafts = merged(drafts);
         let mut changes = Changes::default();
         let mut outcome = Outcome::default();
         let mut left: Vec<&Draft> = drafts.iter().collect();
@@ -153,7 +169,7 @@ impl Contacts {
             left = self.write_found(tx, workspace, left, (&mut changes, &mut outcome)).await?;
             if left.is_empty() {
                 changes.store(tx, workspace, vocabulary).await?;
-                return Ok(outcome);
+                return Ok(outcome.of_rows(&said));
             }
         }
         Err(Error::Contended)
@@ -253,6 +269,16 @@ impl Contacts {
         changes.added.extend(first..end);
         let now = self.ambient.now();
         Ok(store::contacts::insert(tx, workspace, first, writes.collect(), now).await?)
+    }
+}
+
+impl Outcome {
+    /// The same for the rows that said something about the contacts.
+    fn of_rows(self, said: &[ContactId]) -> Written {
+        let rows = said.iter().enumerate().filter(|(_, id)| self.erased.contains(id));
+        let refused: Vec<(usize, Refusal)> = rows.map(|(row, id)| (row, erased(id))).collect();
+        let written = i64::try_from(said.len() - refused.len()).unwrap_or(i64::MAX);
+        Written { created: self.created, updated: written - self.created, refused }
     }
 }
 

@@ -109,7 +109,7 @@ impl SegmentationService for Grpc {
             contact::Draft::check(convert::told(told, &workspace)?, &vocabulary)
         })?;
         each_once(drafts.iter().map(|draft| draft.id.as_ref()), "contact.name")?;
-        let written = self.contacts.write(&workspace, &vocabulary, drafts, Others::Refused).await?;
+        let written = self.contacts.write(&workspace, &vocabulary, drafts).await?;
         metrics::rows("contact", written.created + written.updated);
         Ok(Response::new(proto::BatchUpdateContactsResponse {
             created_count: written.created,

@@ -44,7 +44,7 @@ impl Imported {
                 Err(refusal) => self.refuse(row, refusal),
             }
         }
-        let written = contacts.write(workspace, &vocabulary, drafts, Others::Recorded).await?;
+        let written = contacts.write_each(workspace, &vocabulary, drafts).await?;
         self.new += written.created;
         self.known += written.updated;
         for (index, refusal) in written.refused {
