@@ -16,6 +16,11 @@ pub(crate) fn database_url() -> String {
     variable("DATABASE_URL")
 }
 
+/// The folder of the services' programs.
+pub(crate) fn programs() -> PathBuf {
+    PathBuf::from(variable("CURSUS_PROGRAMS"))
+}
+
 /// The five services, whose people are in workspace `demo` and whose mail goes to `sink`.
 pub(crate) async fn start(sink: &Sink) -> Cluster {
     start_on(sink, &database_url(), None).await
@@ -24,7 +29,7 @@ pub(crate) async fn start(sink: &Sink) -> Cluster {
 /// The same on other servers.
 pub(crate) async fn start_on(sink: &Sink, database_url: &str, redis_url: Option<&str>) -> Cluster {
     let blueprint = Blueprint {
-        programs: PathBuf::from(variable("CURSUS_PROGRAMS")),
+        programs: programs(),
         database_url: database_url.to_owned(),
         redis_url: redis_url.map_or_else(|| variable("REDIS_URL"), str::to_owned),
         relay: sink.address(),

@@ -3,6 +3,7 @@
 
 mod campaign;
 mod cluster;
+mod deployment;
 mod outages;
 mod processes;
 mod strangers;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use chrono::Utc;
 use cursus_api::delivery::{GetBroadcastRequest, ListMessagesRequest, message};
+use cursus_api::experiment::{ArmResult, GetResultsRequest, Results, verdict};
 use cursus_api::orchestrator::{Campaign, RequestApprovalRequest, approval, campaign::State};
 use cursus_api::segmentation::{Event, Value, value};
 use cursus_testkit::sink::{Delivery, Sink};
@@ -19,6 +20,8 @@ use crate::world::Person;
 use crate::{Figures, Narrator, Surface, World, campaign, setup};
 
 const POLL: Duration = Duration::from_millis(200);
+/// How long nothing may happen: decision windows are shorter.
+const PATIENCE: Duration = Duration::from_mins(5);
 const READERS: usize = 32;
 const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
 
@@ -57,10 +60,12 @@ pub(crate) async fn follow(
     narrator.step("Send, and let people react");
     let (mut state, mut asked, mut tested) = (State::Unspecified, false, false);
     let started = Instant::now();
+    let mut moved = started;
     loop {
         let campaign = campaign::get(surface).await?;
         if campaign.state() != state {
             state = campaign.state();
+            moved = Instant::now();
             narrator.fact(&told(&campaign, started));
         }
         if state >= State::AwaitingDecision && !tested {
@@ -68,7 +73,9 @@ pub(crate) async fn follow(
             figures.delivered_per_second = delivered_per_second(surface).await?;
             replay.leave_alone().await?;
         }
-        replay.read_new().await?;
+        if replay.read_new().await? {
+            moved = Instant::now();
+        }
         narrator.progress(&format!(
             "{} messages arrived, {} links followed",
             sink.count(),
@@ -79,13 +86,17 @@ pub(crate) async fn follow(
             State::Failed | State::Cancelled => {
                 bail!("the campaign ended: {}", campaign.state_reason)
             }
-            // A winner that is not significant is never promoted without asking.
-            State::AwaitingDecision if campaign.state_reason.contains("approval") && !asked => {
-                asked = true;
-                promote(surface, &campaign, narrator).await?;
+            State::AwaitingDecision if !asked => {
+                asked = choose(surface, &campaign, narrator).await?;
             }
-            _ => tokio::time::sleep(POLL).await,
+            _ => {}
         }
+        ensure!(
+            moved.elapsed() < PATIENCE,
+            "nothing happens any more: {}",
+            told(&campaign, started)
+        );
+        tokio::time::sleep(POLL).await;
     }
     figures.clicks_per_second = rate(replay.clicks, replay.clicking);
     Ok(replay.behaviour)
@@ -116,24 +127,44 @@ fn told(campaign: &Campaign, started: Instant) -> String {
     format!("after {:>5.1} s {state}{reason}", started.elapsed().as_secs_f64())
 }
 
-async fn promote(
+/// At the deadline a winner that is not significant is never promoted without asking: the editor asks for the arm that
+/// is recommended, or else for the one that leads, and the approver allows it. Says whether that was necessary.
+async fn choose(
     surface: &Surface,
     campaign: &Campaign,
     narrator: &dyn Narrator,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
+    let request = GetResultsRequest { name: name("experiments", campaign::ID) };
+    let results =
+        persist(async || surface.experiment.clone().get_results(request.clone()).await).await?;
+    let verdict = results.verdict.clone().unwrap_or_default();
+    if !verdict.r#final || verdict.action() == verdict::Action::Promote {
+        return Ok(false);
+    }
+    let leads = || leader(&results).context("results without arms");
+    let arm = if verdict.arm.is_empty() { leads()? } else { verdict.arm };
     let request = RequestApprovalRequest {
         campaign: campaign.name.clone(),
         action: approval::Action::Promote.into(),
-        reason: "the verdict recommends it".to_owned(),
+        arm,
+        reason: verdict.reason_text,
         request_id: request_id(),
-        ..RequestApprovalRequest::default()
     };
     let approval =
         persist(async || surface.orchestrator.clone().request_approval(request.clone()).await)
             .await?;
     let approved = campaign::give(&approval, surface).await?;
     narrator.fact(&format!("{} approves the promotion of {}", approved.decider, approved.arm));
-    Ok(())
+    Ok(true)
+}
+
+/// The arm with the most of the first metric, if only by chance.
+fn leader(results: &Results) -> Option<String> {
+    let value = |arm: &ArmResult| {
+        arm.metrics.first().map_or(0.0, |metric| metric.rate.unwrap_or_default().value)
+    };
+    let arms = results.arms.iter().filter(|arm| !arm.arm.is_empty());
+    arms.max_by(|one, other| value(one).total_cmp(&value(other))).map(|arm| arm.arm.clone())
 }
 
 impl<'a> Replay<'a> {
@@ -157,11 +188,11 @@ impl<'a> Replay<'a> {
         })
     }
 
-    /// Reads the messages that arrived since the last time.
-    async fn read_new(&mut self) -> anyhow::Result<()> {
+    /// Reads the messages that arrived since the last time, if any.
+    async fn read_new(&mut self) -> anyhow::Result<bool> {
         let new = self.sink.deliveries_from(self.behaviour.read);
         if new.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let started = Instant::now();
         let this = &*self;
@@ -179,7 +210,8 @@ impl<'a> Replay<'a> {
         }
         self.clicking += started.elapsed();
         self.behaviour.read += new.len();
-        setup::record(self.surface, &purchases).await
+        setup::record(self.surface, &purchases).await?;
+        Ok(true)
     }
 
     /// One person gets one message: who, and which arm's.

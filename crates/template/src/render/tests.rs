@@ -1,3 +1,5 @@
+//! What a contact reads.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Senders.
+//! Queries about senders: whom mail comes from.
 
 use chrono::{DateTime, Utc};
 use cursus_ids::{SenderId, SenderName, WorkspaceId};

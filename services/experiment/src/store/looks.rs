@@ -1,4 +1,4 @@
-//! Looks.
+//! Queries about looks: what was counted, and what was said about it.
 
 use chrono::{DateTime, Utc};
 use cursus_ids::ExperimentName;

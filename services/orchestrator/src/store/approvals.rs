@@ -1,4 +1,4 @@
-//! Approvals.
+//! Queries about approvals: what was asked, shown and decided.
 
 use chrono::{DateTime, Utc};
 use cursus_ids::{ApprovalId, ApprovalName, CampaignName, WorkspaceId};

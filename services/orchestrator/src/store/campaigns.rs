@@ -1,4 +1,4 @@
-//! Campaigns.
+//! Queries about campaigns and the states they went through.
 
 use chrono::{DateTime, Utc};
 use cursus_ids::{CampaignName, WorkspaceId};
