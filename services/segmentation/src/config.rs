@@ -1,5 +1,6 @@
 //! Every setting.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Parser;
@@ -30,6 +31,10 @@ pub struct Config {
     /// The delivery service, whose outcomes become events. Without it there are no `email.` events.
     #[arg(long, env = "CURSUS_DELIVERY_URL", value_parser = config::address)]
     pub delivery_url: Option<Uri>,
+
+    /// Address to take calls of the Segment tracking API on, over plain HTTP behind a proxy that ends TLS.
+    #[arg(long, env = "CURSUS_INGEST_LISTEN", default_value = "0.0.0.0:7002")]
+    pub ingest_listen: SocketAddr,
 
     /// How often background work looks whether there is something to do of which it was not told.
     #[arg(long, env = "CURSUS_POLL_INTERVAL", default_value = "1s", value_parser = config::duration)]

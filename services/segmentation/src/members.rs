@@ -10,11 +10,11 @@ use sqlx::PgPool;
 
 use crate::bitmaps::{Bitmap, Bitmaps, Named};
 use crate::block::{BlockName, position};
-use crate::contacts::Contacts;
 use crate::error::{Error, What};
 use crate::index::Index;
 use crate::membership::{Place, Served};
 use crate::metrics;
+use crate::ordinals::Ordinals;
 use crate::store;
 
 /// How many members are told at once.
@@ -26,7 +26,7 @@ const AT_ONCE: usize = 16;
 #[derive(Clone, Debug)]
 pub(crate) struct Members {
     pub(crate) pool: PgPool,
-    pub(crate) contacts: Contacts,
+    pub(crate) ordinals: Ordinals,
     pub(crate) index: Index,
     pub(crate) bitmaps: Bitmaps,
 }
@@ -134,10 +134,10 @@ impl Members {
     }
 
     async fn ordinals(&self, contacts: &[ContactName]) -> Result<Vec<Option<i32>>, Error> {
-        let mut found = self.contacts.remembered(contacts);
+        let mut found = self.ordinals.remembered(contacts);
         if contacts.iter().any(|name| !found.contains_key(name)) {
             let mut conn = self.pool.acquire().await?;
-            found = self.contacts.ordinals(&mut conn, contacts).await?;
+            found = self.ordinals.of(&mut conn, contacts).await?;
         }
         Ok(contacts.iter().map(|name| found.get(name).copied()).collect())
     }

@@ -211,12 +211,12 @@ async fn a_segment_being_computed_has_no_members_to_ask_about() {
     replica.until_members("active", &["c0", "c1"], &[true, false]).await;
 }
 
-async fn connect(world: &World) -> redis::aio::MultiplexedConnection {
+pub(crate) async fn connect(world: &World) -> redis::aio::MultiplexedConnection {
     let client = redis::Client::open(world.redis_url.as_str()).unwrap();
     client.get_multiplexed_async_connection().await.unwrap()
 }
 
-async fn keys(world: &World) -> Vec<String> {
+pub(crate) async fn keys(world: &World) -> Vec<String> {
     let mut connection = connect(world).await;
     let pattern = format!("cursus:{{{}/*", world.workspace);
     redis::cmd("KEYS").arg(pattern).query_async(&mut connection).await.unwrap()
