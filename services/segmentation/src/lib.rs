@@ -6,6 +6,9 @@
 //! partitions of blocks and has `evaluation` bring the segments' containers up to date, when something changed and when
 //! time alone changes something. Membership is answered from copies of the containers in Redis (`bitmaps`), of which
 //! `index` knows which are valid.
+//!
+//! A contact's place in its block is its ordinal, which `ordinals` remembers. A contact departs when it is merged into
+//! another (`merges`) or erased (`erasures`); its ordinal stays, as nobody's.
 
 mod account;
 mod accounts;

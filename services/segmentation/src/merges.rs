@@ -53,8 +53,9 @@ impl Merges {
     }
 }
 
-/// Merges in the caller's transaction, in which neither contact may have been held or locked before: they are locked
-/// here, in the order of everybody else. Two ids that stand for one contact already are merged.
+/// Merges in the caller's transaction: best before anything else is written in it, for both contacts are locked here, and
+/// those who lock contacts in another order may be in each other's way. Two ids that stand for one contact already are
+/// merged.
 pub(crate) async fn merge(
     tx: &mut PgConnection,
     workspace: &WorkspaceId,

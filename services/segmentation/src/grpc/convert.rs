@@ -6,7 +6,6 @@ use chrono::SubsecRound;
 use cursus_api::segmentation as proto;
 use cursus_audience::Kind;
 use cursus_ids::{ContactId, ContactName, SegmentId, SegmentName, SnapshotName, WorkspaceId};
-use prost::Message;
 
 use super::{crm, rule};
 use crate::attribute::{Attribute, Entity};
@@ -83,26 +82,6 @@ pub(crate) fn encode_event(
         event_time: Some(rule::encode_moment(event.time)),
         properties: encode_values(&event.properties),
     }
-}
-
-/// Whose an encoded event is.
-pub(crate) fn contact_of_event(bytes: &[u8]) -> Result<String, Error> {
-    let event = proto::Event::decode(bytes).map_err(|_| Error::Corrupt("fact"))?;
-    Ok(event.contact)
-}
-
-/// The name of a contact, by which others know it.
-pub(crate) fn contact_name(workspace: &WorkspaceId, id: &str) -> String {
-    format!("{}/contacts/{id}", workspace.name())
-}
-
-/// How the name of a contact is found in an encoded message: behind its length, so that it is not found in a longer one.
-pub(crate) fn contact_mark(workspace: &WorkspaceId, id: &str) -> Vec<u8> {
-    let name = contact_name(workspace, id);
-    let mut mark = Vec::with_capacity(name.len() + 2);
-    prost::encode_length_delimiter(name.len(), &mut mark).expect("a vector grows");
-    mark.extend(name.as_bytes());
-    mark
 }
 
 pub(crate) fn kind(told: i32) -> Result<Kind, Error> {
@@ -303,7 +282,8 @@ pub(crate) fn encode_found(found: Vec<(ContactId, Contact)>) -> proto::BatchGetC
     let alias = |(asked, contact): &(ContactId, Contact)| {
         let ContactName { workspace, id } = &contact.name;
         let is_alias = asked != id;
-        is_alias.then(|| (contact_name(workspace, asked.as_ref()), contact.name.to_string()))
+        let asked = ContactName::new(workspace.clone(), asked.clone());
+        is_alias.then(|| (asked.to_string(), contact.name.to_string()))
     };
     proto::BatchGetContactsResponse {
         aliases: found.iter().filter_map(alias).collect(),

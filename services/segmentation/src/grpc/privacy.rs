@@ -3,7 +3,8 @@
 use cursus_api::segmentation as proto;
 use cursus_api::segmentation::privacy_service_server::PrivacyService;
 use cursus_chassis::{Caller, Role};
-use cursus_ids::{ContactName, ErasureName};
+use cursus_ids::{ContactName, ErasureName, WorkspaceId};
+use prost::Message;
 use tonic::{Request, Response};
 
 use super::request::enter;
@@ -99,4 +100,24 @@ impl From<Erasure> for proto::Erasure {
             }),
         }
     }
+}
+
+/// Whose an encoded event is.
+pub(crate) fn contact_of_event(bytes: &[u8]) -> Result<String, Error> {
+    let event = proto::Event::decode(bytes).map_err(|_| Error::Corrupt("fact"))?;
+    Ok(event.contact)
+}
+
+/// The name of a contact, by which others know it.
+pub(crate) fn contact_name(workspace: &WorkspaceId, id: &str) -> String {
+    format!("{}/contacts/{id}", workspace.name())
+}
+
+/// How the name of a contact is found in an encoded message: behind its length, so that it is not found in a longer one.
+pub(crate) fn contact_mark(workspace: &WorkspaceId, id: &str) -> Vec<u8> {
+    let name = contact_name(workspace, id);
+    let mut mark = Vec::with_capacity(name.len() + 2);
+    prost::encode_length_delimiter(name.len(), &mut mark).expect("a vector grows");
+    mark.extend(name.as_bytes());
+    mark
 }

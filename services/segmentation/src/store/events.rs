@@ -159,6 +159,7 @@ pub(crate) async fn delete(
          ), deleted as (
              delete from events using doomed
              where events.workspace_id = $1
+                 and events.event_name = any($2)
                  and events.ordinal = $4
                  and events.event_name = doomed.event_name
                  and events.event_time = doomed.event_time

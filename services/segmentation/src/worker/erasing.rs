@@ -17,7 +17,7 @@ use crate::erasure::{Counts, Running, Stage};
 use crate::error::Error;
 use crate::event::OBSERVED;
 use crate::events::FEED;
-use crate::grpc::convert;
+use crate::grpc::privacy;
 use crate::snapshots::erasing;
 use crate::store;
 
@@ -98,7 +98,7 @@ impl Erasing {
             }
             Stage::Answers => {
                 let mut tx = conn.begin().await?;
-                let mark = |id: &String| convert::contact_mark(&erasure.workspace, id);
+                let mark = |id: &String| privacy::contact_mark(&erasure.workspace, id);
                 let marks: Vec<Vec<u8>> = erasure.contact_ids.iter().map(mark).collect();
                 let deleted =
                     store::erasures::delete_answers(&mut tx, &erasure.workspace, &marks).await?;
@@ -181,12 +181,12 @@ async fn search(conn: &mut PgConnection, erasures: Vec<Running>) -> Result<(), E
     let mut owners: HashMap<String, usize> = HashMap::new();
     for (owner, erasure) in together.iter().enumerate() {
         let names = erasure.contact_ids.iter();
-        owners.extend(names.map(|id| (convert::contact_name(&erasure.workspace, id), owner)));
+        owners.extend(names.map(|id| (privacy::contact_name(&erasure.workspace, id), owner)));
     }
     let mut found = vec![0; together.len()];
     let mut doomed = HashSet::new();
     for fact in &page.facts {
-        let contact = convert::contact_of_event(&fact.payload)?;
+        let contact = privacy::contact_of_event(&fact.payload)?;
         if let Some(owner) = owners.get(&contact) {
             found[*owner] += 1;
             doomed.insert(fact.cursor);
