@@ -64,6 +64,16 @@ impl Index {
         Ok(self.lock().segments.get(segment).map(|entry| Arc::clone(&entry.served)))
     }
 
+    /// Asks Postgres, by one query, about those of some segments of which nothing is known.
+    pub(crate) async fn prepare(&self, segments: &[SegmentName]) -> Result<(), Error> {
+        let is_unknown = |segment: &&SegmentName| self.believed(segment).is_none();
+        let unknown: Vec<SegmentName> = segments.iter().filter(is_unknown).cloned().collect();
+        let Some(workspace) = unknown.first().map(|segment| segment.workspace.clone()) else {
+            return Ok(());
+        };
+        timeout(PATIENCE, self.refresh(&workspace, unknown)).await.map_err(|_| Error::Uncertain)?
+    }
+
     /// Follows Postgres until shutdown: at once what it tells, and everything at each interval.
     pub(crate) async fn follow(
         self,

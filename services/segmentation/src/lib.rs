@@ -138,7 +138,7 @@ impl Segmentation {
         let ingest = TcpListener::bind(address).await;
         let ingest = ingest.with_context(|| format!("cannot listen on {address}"))?;
         let bitmaps =
-            bitmaps::Bitmaps::new(config.redis_url.info()).context("bad Redis address")?;
+            bitmaps::Bitmaps::new(config.redis_url.nodes()).context("bad Redis address")?;
         let delivery = match &config.delivery_url {
             Some(url) => Some(Delivery::new(&config.peers.peer(url)?)),
             None => None,

@@ -64,7 +64,7 @@ impl Members {
         contact: &ContactName,
         segments: &[SegmentId],
     ) -> Result<Vec<(bool, i64)>, Error> {
-        self.check_each(contact, segments).await.into_iter().collect()
+        self.check_each(contact, segments).await?.into_iter().collect()
     }
 
     /// The same, where the segments that cannot be told about do not matter to the others.
@@ -72,17 +72,16 @@ impl Members {
         &self,
         contact: &ContactName,
         segments: &[SegmentId],
-    ) -> Vec<Result<(bool, i64), Error>> {
-        let check = |segment: &SegmentId| {
-            let segment = SegmentName::new(contact.workspace.clone(), segment.clone());
-            async move {
-                let (members, revision) =
-                    self.check(&segment, std::slice::from_ref(contact)).await?;
-                Ok((members.first().is_some_and(|is_member| *is_member), revision))
-            }
+    ) -> Result<Vec<Result<(bool, i64), Error>>, Error> {
+        let name = |id: &SegmentId| SegmentName::new(contact.workspace.clone(), id.clone());
+        let segments: Vec<SegmentName> = segments.iter().map(name).collect();
+        self.index.prepare(&segments).await?;
+        let check = |segment: SegmentName| async move {
+            let (members, revision) = self.check(&segment, std::slice::from_ref(contact)).await?;
+            Ok((members.first().is_some_and(|is_member| *is_member), revision))
         };
         // Copies of different segments may be on different nodes of a Redis cluster, so each is asked for by itself.
-        stream::iter(segments.iter().map(check)).buffered(AT_ONCE).collect().await
+        Ok(stream::iter(segments).map(check).buffered(AT_ONCE).collect().await)
     }
 
     /// All members in the order in which they were first written, as of when this is called.

@@ -118,6 +118,7 @@ impl Segments {
         asked: Asked<'_, impl Message>,
     ) -> Result<(), Error> {
         let mut tx = self.pool.begin().await?;
+        store::segments::exclude_evaluations(&mut tx, &name.workspace).await?;
         let first = match asked.begin(&mut tx, &name.workspace).await? {
             Begin::Repeat(answer) => return Ok(answer),
             Begin::First(first) => first,
