@@ -20,9 +20,7 @@ use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use self::request::{
-    MOST_AT_ONCE, at_most, contacts, each_once, enter, rows, sample_size, segment,
-};
+use self::request::{MOST_AT_ONCE, at_most, contacts, each_once, enter, rows, segment};
 use crate::asked::Asked;
 use crate::attributes::Attributes;
 use crate::contacts::Contacts;
@@ -294,7 +292,7 @@ impl SegmentationService for Grpc {
     ) -> Answer<proto::PreviewSegmentResponse> {
         let (caller, request) = Caller::admit(request, Role::Viewer)?;
         let workspace = enter(&caller, &request.parent)?;
-        let size = sample_size(request.sample_size)?;
+        let size = request::sample_size(request.sample_size)?;
         let rule = convert::written_rule(request.rule, request.rule_text)?;
         let preview = self.segments.preview(&workspace, &rule, size).await?;
         Ok(Response::new(preview.into()))
