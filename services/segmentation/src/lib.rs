@@ -51,6 +51,7 @@ mod packed;
 mod page;
 mod peers;
 mod promotion;
+mod questions;
 mod recent;
 mod references;
 mod refusal;
@@ -99,6 +100,7 @@ use crate::grpc::privacy::Privacy;
 use crate::http::Door;
 use crate::insights::Insights;
 use crate::peers::Delivery;
+use crate::questions::Questions;
 use crate::worker::Worker;
 use crate::worker::erasing::Erasing;
 use crate::worker::housekeeping::Housekeeping;
@@ -166,13 +168,18 @@ impl Segmentation {
         let feed = Feed::new(self.pool.clone());
         let ordinals = ordinals::Ordinals::new();
         let index = index::Index::new(self.pool.clone(), ordinals.clone());
-        self.start(&tasks, &events, &feed, &index);
+        let questions = Questions::new(bells::Bells::new());
+        self.start(&tasks, &events, (&feed, &index), &questions);
         let crm = Crm {
             accounts: accounts::Accounts::new(self.pool.clone(), self.ambient.clone()),
             deals: deals::Deals::new(self.pool.clone(), self.ambient.clone()),
             contacts: contacts.clone(),
         };
-        let insights = Insights { pool: self.pool.clone(), ambient: self.ambient.clone() };
+        let insights = Insights {
+            pool: self.pool.clone(),
+            ambient: self.ambient.clone(),
+            questions: questions.clone(),
+        };
         let attributes = attributes::Attributes::new(self.pool.clone(), self.ambient.clone());
         let calls = calls::Calls {
             pool: self.pool.clone(),
@@ -186,7 +193,11 @@ impl Segmentation {
         let privacy = self.privacy(&contacts, &ordinals);
         let grpc = Grpc {
             attributes,
-            segments: segments::Segments::new(self.pool.clone(), self.ambient.clone()),
+            segments: segments::Segments::new(
+                self.pool.clone(),
+                self.ambient.clone(),
+                questions,
+            ),
             members: members::Members {
                 pool: self.pool.clone(),
                 ordinals,
@@ -243,9 +254,15 @@ impl Segmentation {
     }
 
     /// Starts the background work.
-    fn start(&self, tasks: &Tasks, events: &Events, feed: &Feed, index: &index::Index) {
+    fn start(
+        &self,
+        tasks: &Tasks,
+        events: &Events,
+        (feed, index): (&Feed, &index::Index),
+        questions: &Questions,
+    ) {
         let shutdown = tasks.shutdown();
-        let bells = bells::Bells::new();
+        let bells = questions.bells().clone();
         let spawn = |name, work: futures::future::BoxFuture<'static, ()>| {
             tasks.spawn(name, async {
                 work.await;
@@ -262,6 +279,7 @@ impl Segmentation {
         let worker = Worker {
             evaluator: evaluation::Evaluator::new(self.ambient.clone(), self.bitmaps.clone()),
             residents: residents::Residents::new(self.config.resident_mib.saturating_mul(1 << 20)),
+            questions: questions.clone(),
             ambient: self.ambient.clone(),
             bells,
             poll_interval: self.config.poll_interval,
