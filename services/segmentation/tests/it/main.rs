@@ -21,6 +21,7 @@ mod membership;
 mod merging;
 mod oracle;
 mod outcomes;
+mod previews;
 mod replicas;
 mod rules;
 mod segments;
