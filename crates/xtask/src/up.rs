@@ -35,6 +35,9 @@ fn describe(stage: &Stage) -> anyhow::Result<()> {
         screen::print(format!("{subject:<22} {role:<10} {}", cluster.token(subject)?));
     }
     screen::print(format!("\nWorkspace: workspaces/{WORKSPACE}"));
+    if let Some(address) = cluster.setting(Service::Segmentation, "CURSUS_INGEST_LISTEN") {
+        screen::print(format!("Calls of Segment's tracking API are taken at http://{address}."));
+    }
     if let Some(url) = cluster.setting(Service::Delivery, "CURSUS_TRACKING_URL") {
         screen::print(format!("Links in mail lead to {url}."));
     }

@@ -56,6 +56,11 @@ impl Bells {
         self.partitions[usize::from(index % PARTITIONS)].subscribe()
     }
 
+    /// Wakes whoever works on a partition in this process.
+    pub(crate) fn ring(&self, partition: u16) {
+        self.partitions[usize::from(partition % PARTITIONS)].send_replace(());
+    }
+
     /// Waits until containers changed somewhere, and says in which workspaces and what.
     pub(crate) async fn workspaces(&self) -> BTreeMap<String, News> {
         let mut rung = self.workspaces.subscribe();
@@ -102,9 +107,8 @@ impl Bells {
     }
 
     fn ring_partition(&self, index: &str) {
-        let partition = index.parse::<usize>().ok().and_then(|index| self.partitions.get(index));
-        if let Some(partition) = partition {
-            partition.send_replace(());
+        if let Some(partition) = index.parse().ok().filter(|index| *index < PARTITIONS) {
+            self.ring(partition);
         }
     }
 

@@ -1,6 +1,8 @@
 //! What segments are about to do, and which deserve to exist: computed on demand from one moment's data, one block in
 //! memory at a time.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use cursus_ambient::Ambient;
 use cursus_audience::{
@@ -16,6 +18,7 @@ use crate::block::{self, BlockName, position};
 use crate::blocks::{self, Extent};
 use crate::error::{Error, What};
 use crate::packed;
+use crate::questions::Questions;
 use crate::references;
 use crate::segments::SNAPSHOT;
 use crate::store;
@@ -29,6 +32,7 @@ const MOMENTS: i32 = 5;
 pub(crate) struct Insights {
     pub(crate) pool: PgPool,
     pub(crate) ambient: Ambient,
+    pub(crate) questions: Questions,
 }
 
 /// How large a segment is at a moment.
@@ -52,6 +56,13 @@ pub(crate) struct Forecast {
     pub(crate) revision: i64,
     pub(crate) now: Size,
     pub(crate) days: Vec<Day>,
+}
+
+/// The same of some contacts.
+#[derive(Clone, Debug)]
+struct Prospect {
+    now: Size,
+    days: Vec<Day>,
 }
 
 /// By what segments are told apart.
@@ -132,18 +143,29 @@ impl Insights {
         let now = self.ambient.now();
         let vocabulary = store::attributes::all(&mut tx, &name.workspace).await?;
         let Asked { revision, plan } = asked(&mut tx, name, &vocabulary).await?;
-        let size = |time| Size { time, members: 0 };
-        let day = |day| Day { size: size(now + TimeDelta::days(day)), entered: 0, left: 0 };
-        let mut forecast =
-            Forecast { revision, now: size(now), days: (1..=days.into()).map(day).collect() };
         let contact_count = store::contact_count(&mut tx, &name.workspace).await?;
-        for block in block::all(&name.workspace, contact_count) {
-            let extent = Extent { block: &block, contact_count, slots: None };
-            let wanted = plan.mentions().clone();
-            let columns = blocks::load(&mut tx, extent, &vocabulary, wanted, now).await?;
-            forecast.add(|time| plan.evaluate(&columns, time.timestamp_micros()).bits);
+        let blocks: Vec<BlockName> = block::all(&name.workspace, contact_count).collect();
+        let mentions = plan.mentions().clone();
+        let plan = Arc::new(plan);
+        let look = move |_: &BlockName, columns: &Block, now: DateTime<Utc>| {
+            Prospect::new(now, days, |time| plan.evaluate(columns, time.timestamp_micros()).bits)
+        };
+        let mut seen = self.questions.ask(&blocks, &mentions, look.clone()).await;
+        let mut total = Prospect::new(now, days, |_| Bitset::default());
+        for block in blocks {
+            let prospect = match seen.remove(&block) {
+                Some(prospect) => prospect,
+                None => {
+                    let extent = Extent { block: &block, contact_count, slots: None };
+                    let wanted = mentions.clone();
+                    let columns = blocks::load(&mut tx, extent, &vocabulary, wanted, now).await?;
+                    look(&block, &columns, now)
+                }
+            };
+            total.add(&prospect);
         }
-        Ok(forecast)
+        let Prospect { now, days } = total;
+        Ok(Forecast { revision, now, days })
     }
 
     /// What the members that segments had at the beginning of the horizon did until its end, which is now.
@@ -196,21 +218,35 @@ impl Insights {
     }
 }
 
-impl Forecast {
-    /// Adds a block, which can be asked who belongs at a moment.
-    fn add(&mut self, belong: impl Fn(DateTime<Utc>) -> Bitset) {
-        let mut before = belong(self.now.time);
-        self.now.members += i64::from(before.len());
-        for day in &mut self.days {
-            let after = belong(day.size.time);
-            let difference = |mut of: Bitset, other: &Bitset| {
-                of -= other;
-                i64::from(of.len())
-            };
-            day.size.members += i64::from(after.len());
-            day.entered += difference(after.clone(), &before);
-            day.left += difference(before, &after);
+impl Prospect {
+    /// Of a block, which can be asked who belongs at a moment.
+    fn new(now: DateTime<Utc>, days: i32, belong: impl Fn(DateTime<Utc>) -> Bitset) -> Self {
+        let size = |time, members: &Bitset| Size { time, members: i64::from(members.len()) };
+        let mut before = belong(now);
+        let mut prospect = Self { now: size(now, &before), days: Vec::new() };
+        let difference = |mut of: Bitset, other: &Bitset| {
+            of -= other;
+            i64::from(of.len())
+        };
+        for day in 1..=days.into() {
+            let time = now + TimeDelta::days(day);
+            let after = belong(time);
+            prospect.days.push(Day {
+                size: size(time, &after),
+                entered: difference(after.clone(), &before),
+                left: difference(before, &after),
+            });
             before = after;
+        }
+        prospect
+    }
+
+    fn add(&mut self, block: &Self) {
+        self.now.members += block.now.members;
+        for (all, day) in self.days.iter_mut().zip(&block.days) {
+            all.size.members += day.size.members;
+            all.entered += day.entered;
+            all.left += day.left;
         }
     }
 }

@@ -157,13 +157,7 @@ impl Resident {
             mentions.merge(plan.mentions());
         }
         self.columns.forget(&mentions);
-        let missing = self.columns.mentions().missing(&mentions);
-        if missing != Mentions::default() {
-            let Source { block, contact_count, now } = source;
-            let extent = Extent { block, contact_count, slots: None };
-            let columns = blocks::load(tx, extent, &self.vocabulary, missing, now).await?;
-            self.columns.absorb(columns);
-        }
+        self.widen(tx, source, &mentions).await?;
         let now = source.now.timestamp_micros();
         for (wanted, stored) in new {
             let causes = Causes::new(changes, wanted.2.mentions(), now);
@@ -171,6 +165,24 @@ impl Resident {
                 Some(stored) => Following::resume(wanted, stored, &self.columns, (now, &causes)),
                 None => Following::begin(wanted, &self.columns, (now, &causes)),
             });
+        }
+        Ok(())
+    }
+
+    /// Reads the columns that are not there of those that are mentioned. Everything that the transaction sees must have
+    /// been taken in.
+    pub(crate) async fn widen(
+        &mut self,
+        tx: &mut PgConnection,
+        source: Source<'_>,
+        mentions: &Mentions,
+    ) -> Result<(), Error> {
+        let missing = self.columns.mentions().missing(mentions);
+        if missing != Mentions::default() {
+            let Source { block, contact_count, now } = source;
+            let extent = Extent { block, contact_count, slots: None };
+            let columns = blocks::load(tx, extent, &self.vocabulary, missing, now).await?;
+            self.columns.absorb(columns);
         }
         Ok(())
     }

@@ -61,6 +61,11 @@ impl Residents {
 }
 
 impl Tenancy {
+    /// Whether a block is in here.
+    pub(crate) fn has(&self, block: &BlockName) -> bool {
+        self.residents.lock().kept.contains_key(&(self.claim, block.clone()))
+    }
+
     /// Takes a block out.
     pub(crate) fn take(&self, block: &BlockName) -> Option<Box<Resident>> {
         let mut blocks = self.residents.lock();

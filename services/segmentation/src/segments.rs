@@ -1,8 +1,10 @@
 //! Creating segments, changing them, and asking what a rule would do. Their members are computed in the background.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use cursus_ambient::Ambient;
-use cursus_audience::{BlockBuilder, ClauseCount, Plan};
+use cursus_audience::{Block, BlockBuilder, ClauseCount, Plan};
 use cursus_ids::{SegmentName, WorkspaceId};
 use prost::Message;
 use sqlx::{PgConnection, PgPool};
@@ -15,6 +17,7 @@ use crate::error::{Error, What};
 use crate::membership::Place;
 use crate::page::{self, Page};
 use crate::promotion;
+use crate::questions::Questions;
 use crate::references;
 use crate::segment::{Change, DisplayName, Draft, Segment, Written};
 use crate::store;
@@ -27,6 +30,7 @@ const LIST: &str = "segments";
 pub(crate) struct Segments {
     pool: PgPool,
     ambient: Ambient,
+    questions: Questions,
 }
 
 /// What a rule would do now.
@@ -41,8 +45,8 @@ pub(crate) struct Preview {
 }
 
 impl Segments {
-    pub(crate) fn new(pool: PgPool, ambient: Ambient) -> Self {
-        Self { pool, ambient }
+    pub(crate) fn new(pool: PgPool, ambient: Ambient, questions: Questions) -> Self {
+        Self { pool, ambient, questions }
     }
 
     pub(crate) async fn create<R>(
@@ -118,6 +122,7 @@ impl Segments {
         asked: Asked<'_, impl Message>,
     ) -> Result<(), Error> {
         let mut tx = self.pool.begin().await?;
+        store::segments::exclude_evaluations(&mut tx, &name.workspace).await?;
         let first = match asked.begin(&mut tx, &name.workspace).await? {
             Begin::Repeat(answer) => return Ok(answer),
             Begin::First(first) => first,
@@ -162,7 +167,8 @@ impl Segments {
         Ok(Page::new(LIST, &asked, segments, |segment| segment.name.id.to_string()))
     }
 
-    /// Evaluates a rule at this moment, over all contacts, one block in memory at a time.
+    /// Evaluates a rule at this moment, over all contacts: in memory where this process has them, and otherwise as
+    /// Postgres has them, one block in memory at a time.
     pub(crate) async fn preview(
         &self,
         workspace: &WorkspaceId,
@@ -174,40 +180,81 @@ impl Segments {
         let vocabulary = store::attributes::all(&mut tx, workspace).await?;
         let rule = &written.rule;
         let plan = references::compile_new(&mut tx, workspace, &vocabulary, (None, rule)).await;
-        let plan: Plan = plan.map_err(|error| written.blame(error))?;
+        let plan: Arc<Plan> = Arc::new(plan.map_err(|error| written.blame(error))?);
         let contact_count = store::contact_count(&mut tx, workspace).await?;
-        let mut preview = Preview {
-            rule_text: rule.to_string(),
-            contact_count: contact_count.into(),
-            ..Preview::default()
+        let blocks: Vec<BlockName> = block::all(workspace, contact_count).collect();
+        let asked = Arc::clone(&plan);
+        let look = move |block: &BlockName, columns: &Block, now: DateTime<Utc>| {
+            Glance::new(&asked, block, (columns, now), sample_size)
         };
+        let mut seen = self.questions.ask(&blocks, plan.mentions(), look.clone()).await;
         // So that a workspace without contacts shows its clauses, too.
         let nobody = BlockBuilder::new(plan.mentions().clone()).build();
-        preview.add(plan.funnel(&nobody, now.timestamp_micros()));
-        let mut sample = Vec::new();
-        for block in block::all(workspace, contact_count) {
-            let extent = Extent { block: &block, contact_count, slots: None };
-            let wanted = plan.mentions().clone();
-            let columns = blocks::load(&mut tx, extent, &vocabulary, wanted, now).await?;
-            let members = plan.evaluate(&columns, now.timestamp_micros()).bits;
-            preview.member_count += i64::from(members.len());
-            let some = members.iter().take(sample_size - sample.len());
-            sample.extend(some.map(|slot| block.ordinal(slot)));
-            preview.add(plan.funnel(&columns, now.timestamp_micros()));
+        let mut total = Glance {
+            clauses: plan.funnel(&nobody, now.timestamp_micros()),
+            ..Glance::default()
+        };
+        for block in blocks {
+            let glance = match seen.remove(&block) {
+                Some(glance) => glance,
+                None => {
+                    let extent = Extent { block: &block, contact_count, slots: None };
+                    let wanted = plan.mentions().clone();
+                    let columns = blocks::load(&mut tx, extent, &vocabulary, wanted, now).await?;
+                    look(&block, &columns, now)
+                }
+            };
+            total.add(glance);
         }
-        for stored in store::contacts::by_ordinal(&mut tx, workspace, &sample).await? {
-            preview.sample.push(stored.into_contact(workspace, &vocabulary)?);
+        total.sample.truncate(sample_size);
+        let mut sample = Vec::with_capacity(total.sample.len());
+        for stored in store::contacts::by_ordinal(&mut tx, workspace, &total.sample).await? {
+            sample.push(stored.into_contact(workspace, &vocabulary)?);
         }
-        Ok(preview)
+        let clause = |clause: ClauseCount| (clause.text, i64::from(clause.remaining));
+        Ok(Preview {
+            rule_text: rule.to_string(),
+            contact_count: total.contacts,
+            member_count: total.members,
+            clauses: total.clauses.into_iter().map(clause).collect(),
+            sample,
+        })
     }
 }
 
-impl Preview {
-    fn add(&mut self, funnel: Vec<ClauseCount>) {
-        self.clauses.resize(funnel.len(), (String::new(), 0));
-        for ((text, remaining), clause) in self.clauses.iter_mut().zip(funnel) {
-            *text = clause.text;
-            *remaining += i64::from(clause.remaining);
+/// What a preview sees in a block.
+#[derive(Debug, Default)]
+struct Glance {
+    contacts: i64,
+    members: i64,
+    clauses: Vec<ClauseCount>,
+    /// Ordinals of members.
+    sample: Vec<i32>,
+}
+
+impl Glance {
+    fn new(
+        plan: &Plan,
+        block: &BlockName,
+        (columns, now): (&Block, DateTime<Utc>),
+        sample_size: usize,
+    ) -> Self {
+        let now = now.timestamp_micros();
+        let members = plan.evaluate(columns, now).bits;
+        Self {
+            contacts: i64::from(columns.live().len()),
+            members: i64::from(members.len()),
+            clauses: plan.funnel(columns, now),
+            sample: members.iter().take(sample_size).map(|slot| block.ordinal(slot)).collect(),
+        }
+    }
+
+    fn add(&mut self, block: Self) {
+        self.contacts += block.contacts;
+        self.members += block.members;
+        self.sample.extend(block.sample);
+        for (all, clause) in self.clauses.iter_mut().zip(block.clauses) {
+            all.remaining += clause.remaining;
         }
     }
 }

@@ -1,5 +1,7 @@
-//! Background work: evaluating blocks here, following outcomes and keeping house in the modules below.
+//! Background work: evaluating blocks here; erasing, keeping house and following outcomes in the modules below.
 
+mod answering;
+pub(crate) mod erasing;
 pub(crate) mod housekeeping;
 pub(crate) mod outcomes;
 mod schedule;
@@ -17,6 +19,7 @@ use crate::bells::Bells;
 use crate::block::BlockName;
 use crate::error::Error;
 use crate::evaluation::{Batch, Evaluated, Evaluator};
+use crate::questions::{Desk, Questions};
 use crate::residents::{Residents, Tenancy};
 use crate::store;
 
@@ -32,6 +35,7 @@ const DUE: usize = 8_192;
 pub(crate) struct Worker {
     pub(crate) evaluator: Evaluator,
     pub(crate) residents: Residents,
+    pub(crate) questions: Questions,
     pub(crate) ambient: Ambient,
     pub(crate) bells: Bells,
     /// How often to look without having been told.
@@ -43,6 +47,7 @@ struct Work {
     claim: Claim,
     partition: i16,
     tenancy: Tenancy,
+    desk: Desk,
     schedule: Schedule,
     /// Blocks that could not be evaluated, and are left alone for a while.
     stuck: Vec<BlockName>,
@@ -56,7 +61,8 @@ impl Worker {
         // Nobody else writes it while the partition is claimed.
         let schedule = Schedule::new(store::blocks::scheduled(&mut claim.conn, partition).await?);
         let tenancy = self.residents.enter();
-        let mut work = Work { claim, partition, tenancy, schedule, stuck: Vec::new() };
+        let desk = self.questions.open(claim.partition.index());
+        let mut work = Work { claim, partition, tenancy, desk, schedule, stuck: Vec::new() };
         while !work.claim.yielding.is_cancelled() {
             // Before looking, so that what happens meanwhile is not slept through.
             bell.mark_unchanged();
@@ -107,10 +113,17 @@ impl Worker {
         for block in work.schedule.due(self.ambient.now(), BLOCKS) {
             batch.entry(block).or_default();
         }
+        for block in work.desk.unread(&work.tenancy) {
+            batch.entry(block).or_default();
+        }
         batch.retain(|block, _| {
             only.is_none_or(|only| only == block) && !work.stuck.contains(block)
         });
         if batch.is_empty() {
+            if only.is_none() {
+                let (desk, now) = ((&work.desk, &work.tenancy), self.ambient.now());
+                answering::answer(&mut tx, desk, &work.stuck, now).await?;
+            }
             tx.rollback().await?;
             return Ok(None);
         }
