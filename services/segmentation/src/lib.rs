@@ -193,11 +193,7 @@ impl Segmentation {
         let privacy = self.privacy(&contacts, &ordinals);
         let grpc = Grpc {
             attributes,
-            segments: segments::Segments::new(
-                self.pool.clone(),
-                self.ambient.clone(),
-                questions,
-            ),
+            segments: segments::Segments::new(self.pool.clone(), self.ambient.clone(), questions),
             members: members::Members {
                 pool: self.pool.clone(),
                 ordinals,

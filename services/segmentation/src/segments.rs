@@ -190,10 +190,8 @@ impl Segments {
         let mut seen = self.questions.ask(&blocks, plan.mentions(), look.clone()).await;
         // So that a workspace without contacts shows its clauses, too.
         let nobody = BlockBuilder::new(plan.mentions().clone()).build();
-        let mut total = Glance {
-            clauses: plan.funnel(&nobody, now.timestamp_micros()),
-            ..Glance::default()
-        };
+        let mut total =
+            Glance { clauses: plan.funnel(&nobody, now.timestamp_micros()), ..Glance::default() };
         for block in blocks {
             let glance = match seen.remove(&block) {
                 Some(glance) => glance,

@@ -39,7 +39,7 @@ async fn with_three(world: &World) -> Replica {
 async fn what_no_segment_asks_about_is_read_for_a_preview_and_stays_true_afterwards() {
     let world = World::new().await;
     let replica = with_three(&world).await;
-    let event = |id, contact| replica.event(id, contact, "login", noon());
+    let event = |id: &str, contact| replica.event(id, contact, "login", noon());
     let rule = || all(vec![is("plan", text("pro")), did("login", Some(7), 1)]);
 
     replica.record(vec![event("e1", "ana")]).await.unwrap();
@@ -78,7 +78,8 @@ async fn another_replica_has_the_blocks_and_the_answers_are_the_same() {
         for replica in [&one, &other] {
             let members = previewed(replica, did("login", Some(7), n + 1)).await;
             assert_eq!(members, ids(&["ana"]));
-            let forecast = proto::ForecastSegmentRequest { name: replica.segment_name("pros"), days: 2 };
+            let forecast =
+                proto::ForecastSegmentRequest { name: replica.segment_name("pros"), days: 2 };
             let forecast = replica.insight().forecast_segment(forecast).await.unwrap().into_inner();
             assert_eq!(forecast.size.unwrap().member_count, 3);
         }
