@@ -30,7 +30,7 @@ mod watermark;
 
 pub use cursor::{Cursor, MalformedCursor};
 pub use follow::Feed;
-pub use log::{Entry, Fact, Page, Topic, append, latest, read};
+pub use log::{Entry, Fact, Page, Topic, append, blank, latest, read};
 pub use maintain::maintain;
 pub use watermark::{load_cursor, store_cursor};
 

@@ -79,6 +79,27 @@ pub async fn append(conn: &mut PgConnection, topic: Topic, entries: &[Entry]) ->
     Ok(())
 }
 
+/// Empties facts that nobody is to read any more, such as those about somebody who is to be forgotten, and says how many.
+/// They keep their places, so that every cursor stays good, and readers pass over them.
+pub async fn blank(conn: &mut PgConnection, topic: Topic, facts: &[Cursor]) -> Result<u64, Error> {
+    let xids: Vec<i64> = facts.iter().map(|fact| fact.xid).collect();
+    let sequences: Vec<i64> = facts.iter().map(|fact| fact.sequence).collect();
+    let blanked = sqlx::query(
+        "update facts set kind = '', payload = ''
+         from unnest($2::bigint[], $3::bigint[]) as blank (xid, sequence)
+         where topic = $1
+             and facts.xid = blank.xid::text::xid8
+             and facts.sequence = blank.sequence
+             and kind <> ''",
+    )
+    .bind(topic.0)
+    .bind(xids)
+    .bind(sequences)
+    .execute(conn)
+    .await?;
+    Ok(blanked.rows_affected())
+}
+
 /// Reads up to `limit` facts after a cursor, of one workspace or of all.
 pub async fn read(
     conn: &mut PgConnection,
@@ -155,6 +176,7 @@ const BETWEEN: &str = "
         and (xid, sequence) > ($2::bigint::text::xid8, $3)
         and (xid, sequence) <= ($4::bigint::text::xid8, $5)
         and ($6::text is null or workspace_id = $6)
+        and kind <> ''
     order by facts.xid, facts.sequence
     limit $7";
 

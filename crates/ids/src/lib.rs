@@ -163,8 +163,14 @@ id!(/// A company that contacts belong to; the caller's own id.
     AccountId, "account", 128, AccountName, "accounts");
 id!(/// A sale that is being made; the caller's own id.
     DealId, "deal", 128, DealName, "deals");
+id!(/// The receipt of an erasure.
+    ErasureId, "erasure", 63, ErasureName, "erasures");
 id!(/// A rule with a name.
     SegmentId, "segment", 63, SegmentName, "segments");
+id!(/// Lets programs send calls of the tracking API.
+    WriteKeyId, "write_key", 63, WriteKeyName, "writeKeys");
+id!(/// A file that is imported.
+    ImportId, "import", 63);
 id!(/// A frozen audience.
     SnapshotId, "snapshot", 63, SnapshotName, "snapshots");
 id!(/// Content that can be published.

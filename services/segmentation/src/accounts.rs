@@ -236,17 +236,17 @@ pub(crate) async fn tell(
     Ok(())
 }
 
-/// What is to be written about contacts without the rows that name an unknown account. Until the transaction ends,
+/// What is to be written about contacts without the rows that name an unknown account, each with its number. Until the transaction ends,
 /// nobody else changes the accounts that the others name.
 pub(crate) async fn joined(
     tx: &mut PgConnection,
     workspace: &WorkspaceId,
     drafts: Vec<contact::Draft>,
-) -> Result<(Vec<contact::Draft>, Vec<(usize, Refusal)>), Error> {
+) -> Result<(Vec<(usize, contact::Draft)>, Vec<(usize, Refusal)>), Error> {
     let named = |draft: &contact::Draft| draft.account.value().map(ToString::to_string);
     let accounts: HashSet<String> = drafts.iter().filter_map(named).collect();
     if accounts.is_empty() {
-        return Ok((drafts, Vec::new()));
+        return Ok((drafts.into_iter().enumerate().collect(), Vec::new()));
     }
     let accounts: Vec<String> = accounts.into_iter().collect();
     let known = store::accounts::share(tx, workspace, &accounts).await?;
@@ -256,7 +256,7 @@ pub(crate) async fn joined(
             Some(account) if !known.contains(account.as_ref()) => {
                 refused.push((row, unknown(account, "contact.account")));
             }
-            _ => kept.push(draft),
+            _ => kept.push((row, draft)),
         }
     }
     Ok((kept, refused))

@@ -90,9 +90,7 @@ impl Draft {
     ) -> Result<Self, Error> {
         let id = name.id.as_ref();
         let id = id.strip_prefix(entity.prefix()).unwrap_or(id);
-        let is_identifier = id.starts_with(|first: char| first.is_ascii_lowercase())
-            && id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-        if !is_identifier {
+        if !is_identifier(id) {
             let message = format!(
                 "`{id}` is not an attribute id: use small letters, digits and `_`, beginning with a letter"
             );
@@ -161,6 +159,16 @@ impl Vocabulary {
         built_in.chain(declared.cloned())
     }
 
+    /// The kind of an attribute, if it is declared.
+    pub(crate) fn kind(&self, id: &str) -> Option<Kind> {
+        self.declared.get(id).map(|(_, kind)| *kind)
+    }
+
+    /// How many attributes are declared.
+    pub(crate) fn len(&self) -> usize {
+        self.declared.values().filter(|(number, _)| *number != SUBSCRIPTIONS_NUMBER).count()
+    }
+
     /// The number under which a value is stored, if the attribute is declared and takes it.
     pub(crate) fn admit(
         &self,
@@ -213,6 +221,18 @@ const BUILT_IN: [(Entity, &str, Kind, &str); 12] = [
     (Entity::Deal, "currency_code", Kind::Text, "The currency of the amount."),
     (Entity::Deal, "stage", Kind::Text, "How far the deal is."),
 ];
+
+/// Whether a text can be the id of an attribute.
+pub(crate) fn is_identifier(id: &str) -> bool {
+    id.len() <= 63
+        && id.starts_with(|first: char| first.is_ascii_lowercase())
+        && id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+}
+
+/// Whether an attribute is kept in a column of its own.
+pub(crate) fn is_built_in(id: &str) -> bool {
+    [EMAIL, CREATE_TIME].contains(&id)
+}
 
 /// The attributes every workspace has.
 pub(crate) fn built_in(workspace: &WorkspaceId) -> impl Iterator<Item = Attribute> {

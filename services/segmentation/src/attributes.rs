@@ -1,12 +1,15 @@
 //! Declaring attributes and listing them.
 
+use std::collections::BTreeMap;
+
 use cursus_ambient::Ambient;
+use cursus_audience::Kind;
 use cursus_ids::WorkspaceId;
 use prost::Message;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 use crate::asked::{Asked, Begin};
-use crate::attribute::{Attribute, Draft, Entity, MOST_ATTRIBUTES, built_in};
+use crate::attribute::{Attribute, Draft, Entity, MOST_ATTRIBUTES, Vocabulary, built_in};
 use crate::error::{Error, What};
 use crate::page::{self, Page};
 use crate::store;
@@ -56,6 +59,31 @@ impl Attributes {
         first.finish(&mut tx, &answer).await?;
         tx.commit().await?;
         Ok(answer)
+    }
+
+    /// Declares those of the wanted ones that are not yet, up to so many in all, and says what there is then.
+    pub(crate) async fn declare(
+        &self,
+        tx: &mut PgConnection,
+        workspace: &WorkspaceId,
+        wanted: &BTreeMap<String, Kind>,
+        most: usize,
+    ) -> Result<Vocabulary, Error> {
+        let missing = |vocabulary: &Vocabulary| -> Vec<(String, Kind)> {
+            let missing = wanted.iter().filter(|(id, _)| vocabulary.kind(id).is_none());
+            let room = most.saturating_sub(vocabulary.len());
+            missing.take(room).map(|(id, kind)| (id.clone(), *kind)).collect()
+        };
+        let vocabulary = store::attributes::all(tx, workspace).await?;
+        if missing(&vocabulary).is_empty() {
+            return Ok(vocabulary);
+        }
+        store::lock_workspace(tx, workspace).await?;
+        // Whoever held the lock before may have declared some of them.
+        let vocabulary = store::attributes::all(tx, workspace).await?;
+        let missing = missing(&vocabulary);
+        store::attributes::insert_many(tx, workspace, &missing, self.ambient.now()).await?;
+        store::attributes::all(tx, workspace).await
     }
 
     /// The declared and the built-in ones of an entity, by id.

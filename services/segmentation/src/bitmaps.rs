@@ -9,7 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cursus_audience::Bitset;
+use futures::{StreamExt, stream};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::cluster::{ClusterClient, ClusterConfig};
+use redis::cluster_async::ClusterConnection;
 use tokio::time::{Instant, timeout};
 
 use crate::membership::{Place, Version};
@@ -25,13 +28,22 @@ const KEPT_SECONDS: u64 = 3_600;
 const KEPT_OLD_SECONDS: u64 = 10;
 /// How many bitmaps are sent at once.
 const BATCH: usize = 64;
+/// How many of these are under way at once.
+const AT_ONCE: usize = 8;
 
 /// The bitmaps in Redis.
 #[derive(Clone)]
 pub(crate) struct Bitmaps {
-    connection: ConnectionManager,
+    connection: Connection,
     /// Until when Redis is left alone.
     resting: Arc<Mutex<Option<Instant>>>,
+}
+
+/// The way to one server, or to a cluster of them.
+#[derive(Clone)]
+enum Connection {
+    Server(ConnectionManager),
+    Cluster(ClusterConnection),
 }
 
 /// The key of a bitmap. Those of one segment are in one slot of a Redis cluster.
@@ -58,15 +70,33 @@ impl Named {
     }
 }
 
+impl Named {
+    /// What decides on which node of a cluster it is.
+    fn tag(&self) -> &str {
+        self.0.split_once('}').map_or(&self.0, |(tag, _)| tag)
+    }
+}
+
 impl Bitmaps {
-    /// Connects when first used.
-    pub(crate) fn new(redis: redis::ConnectionInfo) -> redis::RedisResult<Self> {
-        let client = redis::Client::open(redis)?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE))
-            .set_number_of_retries(0);
-        let connection = ConnectionManager::new_lazy_with_config(client, config)?;
+    /// Connects when first used: to the only node, or to the cluster that several are of.
+    pub(crate) fn new(nodes: &[redis::ConnectionInfo]) -> redis::RedisResult<Self> {
+        let connection = match nodes {
+            [server] => {
+                let client = redis::Client::open(server.clone())?;
+                let config = ConnectionManagerConfig::new()
+                    .set_connection_timeout(Some(PATIENCE))
+                    .set_response_timeout(Some(PATIENCE))
+                    .set_number_of_retries(0);
+                Connection::Server(ConnectionManager::new_lazy_with_config(client, config)?)
+            }
+            nodes => {
+                let client = ClusterClient::new(nodes.to_vec())?;
+                let config = ClusterConfig::new()
+                    .set_connection_timeout(PATIENCE)
+                    .set_response_timeout(PATIENCE);
+                Connection::Cluster(client.get_pending_async_connection_with_config(config))
+            }
+        };
         Ok(Self { connection, resting: Arc::default() })
     }
 
@@ -95,27 +125,28 @@ impl Bitmaps {
 
     /// Copies what was read or written, as far as Redis takes it.
     pub(crate) async fn fill(&self, bitmaps: Vec<Bitmap>) {
-        for batch in bitmaps.chunks(BATCH) {
-            let mut pipe = redis::pipe();
-            for Bitmap { name, members, instead } in batch {
-                let bytes = members.to_redis_bytes();
-                pipe.cmd("SET").arg(&name.0).arg(bytes).arg("EX").arg(KEPT_SECONDS).ignore();
-                if let Some(old) = instead {
-                    pipe.cmd("EXPIRE").arg(&old.0).arg(KEPT_OLD_SECONDS).ignore();
-                }
-            }
-            if self.ask::<()>(&pipe).await.is_none() {
-                return;
-            }
-        }
+        let together = |one: &Bitmap, other: &Bitmap| match self.connection {
+            Connection::Server(_) => true,
+            // What is sent at once must be for one node; those of one segment are.
+            Connection::Cluster(_) => one.name.tag() == other.name.tag(),
+        };
+        let batches = bitmaps.chunk_by(together).flat_map(|chunk| chunk.chunks(BATCH));
+        let pipes: Vec<redis::Pipeline> = batches.map(filling).collect();
+        let sent = stream::iter(pipes).map(|pipe| async move { self.ask::<()>(&pipe).await });
+        sent.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
     }
 
     async fn ask<T: redis::FromRedisValue>(&self, pipe: &redis::Pipeline) -> Option<T> {
         if self.is_resting() {
             return None;
         }
-        let mut connection = self.connection.clone();
-        let failure = match timeout(PATIENCE, pipe.query_async(&mut connection)).await {
+        let asking = async {
+            match self.connection.clone() {
+                Connection::Server(mut server) => pipe.query_async(&mut server).await,
+                Connection::Cluster(mut cluster) => pipe.query_async(&mut cluster).await,
+            }
+        };
+        let failure = match timeout(PATIENCE, asking).await {
             Ok(Ok(answer)) => return Some(answer),
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no answer in time".to_owned(),
@@ -130,6 +161,19 @@ impl Bitmaps {
         let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
         resting.is_some_and(|until| Instant::now() < until)
     }
+}
+
+/// What copies some bitmaps.
+fn filling(bitmaps: &[Bitmap]) -> redis::Pipeline {
+    let mut pipe = redis::pipe();
+    for Bitmap { name, members, instead } in bitmaps {
+        let bytes = members.to_redis_bytes();
+        pipe.cmd("SET").arg(&name.0).arg(bytes).arg("EX").arg(KEPT_SECONDS).ignore();
+        if let Some(old) = instead {
+            pipe.cmd("EXPIRE").arg(&old.0).arg(KEPT_OLD_SECONDS).ignore();
+        }
+    }
+    pipe
 }
 
 impl fmt::Debug for Bitmaps {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use cursus_audience::{
-    ACCOUNT, BUCKET_KEY, Block, BlockBuilder, DEALS, EventMention, Limits, Mentions, Plan, Reach,
-    Rule, Value, bucket_key,
+    ACCOUNT, BUCKET_KEY, Bitset, Block, BlockBuilder, DEALS, EventMention, Limits, Mentions, Plan,
+    Reach, Rule, Value, bucket_key,
 };
 use sqlx::PgConnection;
 
@@ -51,7 +51,8 @@ pub(crate) async fn read(
     (now, builder): (DateTime<Utc>, &mut BlockBuilder),
 ) -> Result<(), Error> {
     let names = Names::new(mentions, vocabulary);
-    extent.slots().for_each(|slot| builder.live(slot));
+    let departed = departed(conn, extent).await?;
+    extent.slots().filter(|slot| !departed.contains(*slot)).for_each(|slot| builder.live(slot));
     if !names.is_empty() {
         load_contacts(conn, extent, &names, builder).await?;
     }
@@ -76,7 +77,7 @@ pub(crate) fn compile(rule: &Rule, vocabulary: &Vocabulary) -> Result<Plan, Erro
 }
 
 impl Extent<'_> {
-    /// The slots of the contacts that exist: ordinals have no gaps.
+    /// The slots that are or were a contact's: ordinals have no gaps.
     fn slots(&self) -> Box<dyn Iterator<Item = u16> + Send + '_> {
         let ordinals = self.block.ordinals(self.contact_count);
         match self.slots {
@@ -91,6 +92,19 @@ impl Extent<'_> {
     fn picked(&self, slots: &[u16]) -> Vec<i32> {
         slots.iter().map(|slot| self.block.ordinal(*slot)).collect()
     }
+}
+
+/// The slots whose contact was merged into another or erased.
+async fn departed(conn: &mut PgConnection, extent: Extent<'_>) -> Result<Bitset, Error> {
+    let workspace = &extent.block.workspace;
+    let departed = match extent.slots {
+        None => {
+            let ordinals = extent.block.ordinals(extent.contact_count);
+            store::departures::within(conn, workspace, ordinals).await?
+        }
+        Some(slots) => store::departures::among(conn, workspace, &extent.picked(slots)).await?,
+    };
+    Ok(departed.into_iter().map(|ordinal| position(ordinal).1).collect())
 }
 
 /// The attributes that are asked for.

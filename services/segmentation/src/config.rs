@@ -1,5 +1,6 @@
 //! Every setting.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Parser;
@@ -23,13 +24,18 @@ pub struct Config {
     #[command(flatten)]
     pub peers: PeerConfig,
 
-    /// Redis that holds copies of membership bitmaps. Answers are right without it, only slower.
+    /// Redis that holds copies of membership bitmaps: its `redis://` address, or those of some nodes of a Redis Cluster
+    /// separated by commas. Answers are right without it, only slower.
     #[arg(long, env = "CURSUS_REDIS_URL", hide_env_values = true)]
     pub redis_url: RedisUrl,
 
     /// The delivery service, whose outcomes become events. Without it there are no `email.` events.
     #[arg(long, env = "CURSUS_DELIVERY_URL", value_parser = config::address)]
     pub delivery_url: Option<Uri>,
+
+    /// Address to take calls of the Segment tracking API on, over plain HTTP behind a proxy that ends TLS.
+    #[arg(long, env = "CURSUS_INGEST_LISTEN", default_value = "0.0.0.0:7002")]
+    pub ingest_listen: SocketAddr,
 
     /// How often background work looks whether there is something to do of which it was not told.
     #[arg(long, env = "CURSUS_POLL_INTERVAL", default_value = "1s", value_parser = config::duration)]
@@ -47,11 +53,12 @@ pub struct Config {
 
 /// Where Redis is and how to log in; neither is shown by `Debug`.
 #[derive(Clone)]
-pub struct RedisUrl(redis::ConnectionInfo);
+pub struct RedisUrl(Vec<redis::ConnectionInfo>);
 
 impl RedisUrl {
-    pub(crate) fn info(&self) -> redis::ConnectionInfo {
-        self.0.clone()
+    /// One server, or some nodes of a cluster.
+    pub(crate) fn nodes(&self) -> &[redis::ConnectionInfo] {
+        &self.0
     }
 }
 
@@ -60,7 +67,9 @@ impl std::str::FromStr for RedisUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         // The client's own message may quote the address, and so the password.
-        text.parse().map(Self).map_err(|_| "not a `redis://` address".to_owned())
+        let node =
+            |text: &str| text.trim().parse().map_err(|_| "not a `redis://` address".to_owned());
+        text.split(',').map(node).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -78,6 +87,10 @@ mod tests {
     fn the_redis_password_is_never_shown() {
         let url: RedisUrl = "redis://:secret@cache:6379".parse().unwrap();
         assert!(!format!("{url:?}").contains("secret"));
+        let cluster: RedisUrl = "redis://:secret@a:6379, redis://:secret@b:6379".parse().unwrap();
+        assert_eq!(cluster.nodes().len(), 2);
+        assert!(!format!("{cluster:?}").contains("secret"));
+        assert!("redis://a:6379,".parse::<RedisUrl>().is_err());
         let refused = "http://:secret@cache".parse::<RedisUrl>().unwrap_err();
         assert!(!refused.contains("secret"), "{refused}");
     }

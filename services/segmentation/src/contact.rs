@@ -8,7 +8,7 @@ use cursus_ids::{AccountId, AccountName, ContactId, ContactName};
 use crate::attribute::{CREATE_TIME, EMAIL, Entity, Vocabulary};
 use crate::edit::Edit;
 use crate::refusal::Refusal;
-use crate::value::Value;
+use crate::value::{self, Value};
 
 /// Longest address: RFC 5321 allows no more.
 const LONGEST_EMAIL: usize = 254;
@@ -122,6 +122,29 @@ impl Draft {
     }
 }
 
+impl Holding {
+    /// Takes over what another contact of the same person holds. Of what only one can hold, this one's own stays; sets are
+    /// united, as far as one may grow.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        if self.email.is_empty() {
+            self.email = other.email;
+        }
+        self.account = self.account.take().or(other.account);
+        for (number, value) in other.attributes {
+            match (self.attributes.get_mut(&number), value) {
+                (Some(Value::Texts(own)), Value::Texts(others)) => {
+                    let room = value::MOST_TEXTS.saturating_sub(own.len());
+                    let added = others.into_iter().filter(|text| !own.contains(text));
+                    let added: Vec<String> = added.take(room).collect();
+                    own.extend(added);
+                }
+                (Some(_), _) => {}
+                (None, value) => drop(self.attributes.insert(number, value)),
+            }
+        }
+    }
+}
+
 /// Which attributes of contacts changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Changed {
@@ -138,7 +161,7 @@ impl Changed {
 }
 
 /// Catches what is no address at all; whether it can be written to, only sending tells.
-fn check_email(email: &str) -> Result<(), Refusal> {
+pub(crate) fn check_email(email: &str) -> Result<(), Refusal> {
     let is_address = email.len() <= LONGEST_EMAIL
         && !email.contains(|c: char| c.is_whitespace() || c.is_control())
         && email.split_once('@').is_some_and(|(local, domain)| {
@@ -209,6 +232,45 @@ mod tests {
         assert_eq!(holding.email, "a@b.c");
         assert_eq!(holding.attributes[&1], Value::Text("free".to_owned()));
         assert_eq!(holding.attributes[&2], Value::Number(1.0));
+    }
+
+    fn texts(texts: impl IntoIterator<Item = u32>) -> Value {
+        Value::Texts(texts.into_iter().map(|text| format!("{text:03}")).collect())
+    }
+
+    #[test]
+    fn a_contact_takes_over_what_it_does_not_hold_itself_and_unites_sets() {
+        let mut own = Holding {
+            email: "a@b.c".to_owned(),
+            account: None,
+            attributes: BTreeMap::from([(1, text("pro")), (3, texts([1, 2]))]),
+        };
+        own.absorb(Holding {
+            email: "other@b.c".to_owned(),
+            account: Some("acme".parse().unwrap()),
+            attributes: BTreeMap::from([
+                (1, text("free")),
+                (2, Value::Number(5.0)),
+                (3, texts([2, 3])),
+            ]),
+        });
+        assert_eq!(own.email, "a@b.c");
+        assert_eq!(own.account, Some("acme".parse().unwrap()));
+        let expected = [(1, text("pro")), (2, Value::Number(5.0)), (3, texts([1, 2, 3]))];
+        assert_eq!(own.attributes, BTreeMap::from(expected));
+        let mut nobody = Holding::default();
+        nobody.absorb(own.clone());
+        assert_eq!(nobody, own);
+    }
+
+    #[test]
+    fn a_united_set_keeps_its_own_members_and_its_limit() {
+        let mut own =
+            Holding { attributes: BTreeMap::from([(1, texts(30..90))]), ..Holding::default() };
+        let other =
+            Holding { attributes: BTreeMap::from([(1, texts(0..64))]), ..Holding::default() };
+        own.absorb(other);
+        assert_eq!(own.attributes[&1], texts((0..4).chain(30..90)));
     }
 
     #[test]

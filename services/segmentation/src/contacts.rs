@@ -1,8 +1,7 @@
 //! Writing contacts and reading them.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use cursus_ambient::Ambient;
 use cursus_audience::DEALS;
@@ -13,28 +12,27 @@ use crate::accounts;
 use crate::attribute::{EMAIL, Vocabulary};
 use crate::block;
 use crate::contact::{Changed, Contact, Draft, Holding};
+use crate::erasures;
 use crate::error::{Error, What};
+use crate::events::Others;
 use crate::packed;
 use crate::page::{self, Page};
-use crate::recent::Recent;
-use crate::refusal::Refusal;
+use crate::refusal::{Reason, Refusal};
 use crate::store;
 use crate::store::contacts::{Stored, Write};
 
-/// How many ordinals a replica remembers at least: about 150 bytes each, and at most twice as many.
-const ORDINALS: usize = 100_000;
+/// How often a contact may depart between being found and being locked.
+const ATTEMPTS: u32 = 4;
 
 /// The contacts of workspaces.
 #[derive(Clone, Debug)]
 pub(crate) struct Contacts {
     pool: PgPool,
     ambient: Ambient,
-    /// A contact keeps its ordinal for ever.
-    ordinals: Arc<Recent<ContactName, i32>>,
 }
 
 /// How many rows were new and how many were known, and which were refused.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Written {
     pub(crate) created: i64,
     pub(crate) updated: i64,
@@ -52,9 +50,17 @@ impl Written {
     }
 }
 
+/// What became of drafts, one for each contact.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    created: i64,
+    /// Not written: they are not to come back.
+    pub(crate) erased: HashSet<ContactId>,
+}
+
 impl Contacts {
     pub(crate) fn new(pool: PgPool, ambient: Ambient) -> Self {
-        Self { pool, ambient, ordinals: Arc::new(Recent::new(ORDINALS)) }
+        Self { pool, ambient }
     }
 
     /// What rows are checked against.
@@ -63,30 +69,30 @@ impl Contacts {
         store::attributes::all(&mut conn, workspace).await
     }
 
-    /// Writes contacts in one transaction, all or none. What is said twice about one is written once, and the later
-    /// wins.
+    /// Writes contacts in one transaction. What is said twice about one is written once, and the later wins. Rows that name
+    /// an unknown account or a contact that was erased are refused; are the others written all the same?
     pub(crate) async fn write(
         &self,
         workspace: &WorkspaceId,
         vocabulary: &Vocabulary,
         drafts: Vec<Draft>,
+        others: Others,
     ) -> Result<Written, Error> {
         let mut tx = self.pool.begin().await?;
-        let written = self.write_in(&mut tx, (workspace, vocabulary), drafts).await?;
-        let written = written.all_or_none()?;
-        tx.commit().await?;
-        Ok(written)
-    }
-
-    /// The same, but rows that name an unknown account are refused one by one, and the others written.
-    pub(crate) async fn write_each(
-        &self,
-        workspace: &WorkspaceId,
-        vocabulary: &Vocabulary,
-        drafts: Vec<Draft>,
-    ) -> Result<Written, Error> {
-        let mut tx = self.pool.begin().await?;
-        let written = self.write_in(&mut tx, (workspace, vocabulary), drafts).await?;
+        let said = drafts.len();
+        let (drafts, mut refused) = self.joined(&mut tx, workspace, drafts).await?;
+        let rows: Vec<_> = drafts.iter().map(|(row, draft)| (*row, draft.id.clone())).collect();
+        let drafts = merged(drafts.into_iter().map(|(_, draft)| draft).collect());
+        let outcome = self.write_in(&mut tx, (workspace, vocabulary), &drafts).await?;
+        let rows = rows.iter().filter(|(_, id)| outcome.erased.contains(id));
+        refused.extend(rows.map(|(row, id)| (*row, erased(id))));
+        refused.sort_unstable_by_key(|(row, _)| *row);
+        let written = i64::try_from(said - refused.len()).unwrap_or(i64::MAX);
+        let Outcome { created, .. } = outcome;
+        let mut written = Written { created, updated: written - created, refused };
+        if others == Others::Refused {
+            written = written.all_or_none()?;
+        }
         tx.commit().await?;
         Ok(written)
     }
@@ -99,33 +105,35 @@ impl Contacts {
         draft: Draft,
     ) -> Result<Contact, Error> {
         let id = draft.id.clone();
-        let written = self.write(workspace, vocabulary, vec![draft]).await;
+        let written = self.write(workspace, vocabulary, vec![draft], Others::Refused).await;
         written.map_err(Error::of_only_row)?;
         self.get(&ContactName::new(workspace.clone(), id)).await
     }
 
     pub(crate) async fn get(&self, name: &ContactName) -> Result<Contact, Error> {
         let found = self.get_many(&name.workspace, std::slice::from_ref(&name.id)).await?;
-        found.into_iter().next().ok_or_else(|| Error::no_such(What::Contact, name))
+        let found = found.into_iter().next().map(|(_, contact)| contact);
+        found.ok_or_else(|| Error::no_such(What::Contact, name))
     }
 
-    /// The contacts that exist, in the order asked for.
+    /// The contacts that exist, in the order asked for and each with the id asked for. One that was merged into another is
+    /// that other.
     pub(crate) async fn get_many(
         &self,
         workspace: &WorkspaceId,
         ids: &[ContactId],
-    ) -> Result<Vec<Contact>, Error> {
+    ) -> Result<Vec<(ContactId, Contact)>, Error> {
         let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let mut conn = self.pool.acquire().await?;
         // Contacts first: the attributes that they carry are then known.
         let stored = store::contacts::by_id(&mut conn, workspace, &texts).await?;
         let vocabulary = store::attributes::all(&mut conn, workspace).await?;
         let mut found = HashMap::new();
-        for stored in stored {
-            let contact = stored.into_contact(workspace, &vocabulary)?;
-            found.insert(contact.name.id.clone(), contact);
+        for (asked, stored) in stored {
+            found.insert(asked, stored.into_contact(workspace, &vocabulary)?);
         }
-        Ok(ids.iter().filter_map(|id| found.get(id).cloned()).collect())
+        let asked = |id: &ContactId| Some((id.clone(), found.get(id.as_ref())?.clone()));
+        Ok(ids.iter().filter_map(asked).collect())
     }
 
     /// The contacts in the order in which they were first written.
@@ -147,46 +155,54 @@ impl Contacts {
         Ok(Page { items: contacts.collect::<Result<_, _>>()?, next_token })
     }
 
-    /// The ordinals of the contacts that exist. Asks the database only for those not asked for lately.
-    pub(crate) async fn ordinals(
+    /// What is to be written without the rows that name an unknown account, each with its number.
+    async fn joined(
         &self,
-        conn: &mut PgConnection,
-        names: &[ContactName],
-    ) -> Result<HashMap<ContactName, i32>, Error> {
-        let mut found = self.remembered(names);
-        let Some(first) = names.first() else { return Ok(found) };
-        let missing: Vec<String> = names
-            .iter()
-            .filter(|name| !found.contains_key(name))
-            .map(|name| name.id.to_string())
-            .collect();
-        if missing.is_empty() {
-            return Ok(found);
+        tx: &mut PgConnection,
+        workspace: &WorkspaceId,
+        drafts: Vec<Draft>,
+    ) -> Result<(Vec<(usize, Draft)>, Vec<(usize, Refusal)>), Error> {
+        if drafts.iter().any(|draft| draft.account.value().is_some()) {
+            let ids: HashSet<&str> = drafts.iter().map(|draft| draft.id.as_ref()).collect();
+            let ids: Vec<String> = ids.into_iter().map(str::to_owned).collect();
+            // Whoever adds contacts locks the workspace, and everybody does so before accounts.
+            if store::contacts::ordinals(tx, workspace, &ids).await?.len() < ids.len() {
+                store::lock_workspace(tx, workspace).await?;
+            }
         }
-        for (id, ordinal) in store::contacts::ordinals(conn, &first.workspace, &missing).await? {
-            let id = id.parse().map_err(|_| Error::Corrupt("id"))?;
-            let name = ContactName::new(first.workspace.clone(), id);
-            self.ordinals.insert(name.clone(), ordinal);
-            found.insert(name, ordinal);
-        }
-        Ok(found)
+        accounts::joined(tx, workspace, drafts).await
     }
 
-    /// The ordinals that are known without asking the database.
-    pub(crate) fn remembered(&self, names: &[ContactName]) -> HashMap<ContactName, i32> {
-        let known = |name: &ContactName| Some((name.clone(), self.ordinals.get(name)?));
-        names.iter().filter_map(known).collect()
-    }
-
-    /// Writes in the caller's transaction.
-    async fn write_in(
+    /// Writes in the caller's transaction, one draft for each contact, whose accounts are known. Whoever is merged or erased
+    /// between being found and being locked is looked for again.
+    pub(crate) async fn write_in(
         &self,
         tx: &mut PgConnection,
         (workspace, vocabulary): (&WorkspaceId, &Vocabulary),
-        drafts: Vec<Draft>,
-    ) -> Result<Written, Error> {
-        let ids: HashSet<&str> = drafts.iter().map(|draft| draft.id.as_ref()).collect();
-        let ids: Vec<String> = ids.into_iter().map(str::to_owned).collect();
+        drafts: &[Draft],
+    ) -> Result<Outcome, Error> {
+        let mut changes = Changes::default();
+        let mut outcome = Outcome::default();
+        let mut left: Vec<&Draft> = drafts.iter().collect();
+        for _ in 0..ATTEMPTS {
+            left = self.write_found(tx, workspace, left, (&mut changes, &mut outcome)).await?;
+            if left.is_empty() {
+                changes.store(tx, workspace, vocabulary).await?;
+                return Ok(outcome);
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    /// Writes those that are new and those that are found, and returns those that departed meanwhile.
+    async fn write_found<'a>(
+        &self,
+        tx: &mut PgConnection,
+        workspace: &WorkspaceId,
+        drafts: Vec<&'a Draft>,
+        (changes, outcome): (&mut Changes, &mut Outcome),
+    ) -> Result<Vec<&'a Draft>, Error> {
+        let ids: Vec<String> = drafts.iter().map(|draft| draft.id.to_string()).collect();
         let mut known = store::contacts::by_id(tx, workspace, &ids).await?;
         let mut first = None;
         if known.len() < ids.len() {
@@ -194,52 +210,62 @@ impl Contacts {
             // Whoever held the lock before may have added some of them.
             known = store::contacts::by_id(tx, workspace, &ids).await?;
         }
-        let (drafts, refused) = accounts::joined(tx, workspace, drafts).await?;
-        let said = i64::try_from(drafts.len()).unwrap_or(i64::MAX);
-        let drafts = &merged(drafts);
-        let mut changes = Changes::default();
-        let known_ids: HashSet<String> =
-            known.iter().map(|stored| stored.contact_id.clone()).collect();
-        self.update(tx, workspace, (drafts, known), &mut changes).await?;
-        let is_fresh = |draft: &&Draft| !known_ids.contains(draft.id.as_ref());
-        let fresh: Vec<&Draft> = drafts.iter().filter(is_fresh).collect();
-        let created = i64::try_from(fresh.len()).unwrap_or(i64::MAX);
+        let known_ids: HashSet<String> = known.iter().map(|(asked, _)| asked.clone()).collect();
+        let is_known = |draft: &&Draft| known_ids.contains(draft.id.as_ref());
+        let (said, fresh): (Vec<&Draft>, Vec<&Draft>) = drafts.into_iter().partition(is_known);
+        let departed = self.update(tx, workspace, (said, known), changes).await?;
         if let Some(first) = first {
-            self.insert(tx, workspace, (first, fresh), &mut changes).await?;
+            let ids = fresh.iter().map(|draft| &draft.id);
+            let erased = erasures::among(tx, workspace, ids).await?;
+            let (erased, fresh): (Vec<&Draft>, Vec<&Draft>) =
+                fresh.into_iter().partition(|draft| erased.contains(&draft.id));
+            outcome.erased.extend(erased.into_iter().map(|draft| draft.id.clone()));
+            outcome.created += i64::try_from(fresh.len()).unwrap_or(i64::MAX);
+            self.insert(tx, workspace, (first, fresh), changes).await?;
         }
-        changes.store(tx, workspace, vocabulary).await?;
-        Ok(Written { created, updated: said - created, refused })
+        Ok(departed)
     }
 
     /// Writes what differs from what is known. Rows are locked only for that, and in the order of their ordinals, so that
-    /// writers wait for each other and never in a circle; what was read before the lock is read again under it.
-    async fn update(
+    /// writers wait for each other and never in a circle; what was read before the lock is read again under it. Returns
+    /// what is said about those who are no longer there.
+    async fn update<'a>(
         &self,
         tx: &mut PgConnection,
         workspace: &WorkspaceId,
-        (drafts, known): (&[Draft], Vec<Stored>),
+        (said, known): (Vec<&'a Draft>, Vec<(String, Stored)>),
         changes: &mut Changes,
-    ) -> Result<(), Error> {
-        let drafts: HashMap<&str, &Draft> =
-            drafts.iter().map(|draft| (draft.id.as_ref(), draft)).collect();
-        let mut ordinals = Vec::new();
-        for stored in &known {
-            if difference(&drafts, stored)?.is_some() {
-                ordinals.push(stored.ordinal);
+    ) -> Result<Vec<&'a Draft>, Error> {
+        let ordinals: HashMap<&str, i32> =
+            known.iter().map(|(asked, stored)| (asked.as_str(), stored.ordinal)).collect();
+        // Several ids may stand for one contact.
+        let mut drafts: BTreeMap<i32, Vec<&Draft>> = BTreeMap::new();
+        for draft in said {
+            if let Some(ordinal) = ordinals.get(draft.id.as_ref()) {
+                drafts.entry(*ordinal).or_default().push(draft);
             }
         }
-        if ordinals.is_empty() {
-            return Ok(());
+        for (_, stored) in &known {
+            let is_said = |drafts: &Vec<&Draft>| difference(drafts, stored);
+            if drafts.get(&stored.ordinal).map(is_said).transpose()?.flatten().is_none() {
+                drafts.remove(&stored.ordinal);
+            }
         }
-        let mut writes = Vec::with_capacity(ordinals.len());
+        if drafts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut writes = Vec::with_capacity(drafts.len());
+        let ordinals: Vec<i32> = drafts.keys().copied().collect();
         for stored in store::contacts::lock(tx, workspace, &ordinals).await? {
-            if let Some((differs, holding)) = difference(&drafts, &stored)? {
+            let said = drafts.remove(&stored.ordinal).unwrap_or_default();
+            if let Some((differs, holding)) = difference(&said, &stored)? {
                 changes.add(stored.ordinal, differs);
                 writes.push((stored.ordinal, write(stored.contact_id, holding)));
             }
         }
         let now = self.ambient.now();
-        Ok(store::contacts::update(tx, workspace, writes, now).await?)
+        store::contacts::update(tx, workspace, writes, now).await?;
+        Ok(drafts.into_values().flatten().collect())
     }
 
     async fn insert(
@@ -310,19 +336,26 @@ impl Changes {
     }
 }
 
-/// What a contact is to hold and in what that differs, if it does.
-fn difference(
-    drafts: &HashMap<&str, &Draft>,
-    stored: &Stored,
-) -> Result<Option<(Changed, Holding)>, Error> {
-    let Some(&draft) = drafts.get(stored.contact_id.as_str()) else { return Ok(None) };
+/// What a contact is to hold after all that is said about it, and in what that differs, if it does.
+fn difference(drafts: &[&Draft], stored: &Stored) -> Result<Option<(Changed, Holding)>, Error> {
     let mut holding = stored.holding()?;
-    let changed = draft.clone().apply(&mut holding);
+    let mut changed = Changed::default();
+    for draft in drafts {
+        let also = (*draft).clone().apply(&mut holding);
+        changed.email |= also.email;
+        changed.account |= also.account;
+        changed.numbers.extend(also.numbers);
+    }
     Ok(if changed.is_empty() { None } else { Some((changed, holding)) })
 }
 
+pub(crate) fn erased(id: &ContactId) -> Refusal {
+    let message = format!("the contact `{id}` was erased and is not to come back; leave it out");
+    Refusal::new(Reason::ErasedContact, "contact.name", message)
+}
+
 /// One draft for each contact, in the order in which they are named first.
-fn merged(drafts: Vec<Draft>) -> Vec<Draft> {
+pub(crate) fn merged(drafts: Vec<Draft>) -> Vec<Draft> {
     let mut places: HashMap<ContactId, usize> = HashMap::with_capacity(drafts.len());
     let mut merged: Vec<Draft> = Vec::with_capacity(drafts.len());
     for draft in drafts {

@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cursus_ambient::Ambient;
 use cursus_audience::DEALS;
-use cursus_ids::{ContactId, ContactName, DealId, DealName, WorkspaceId};
+use cursus_ids::{ContactId, DealId, DealName, WorkspaceId};
 use prost::Message;
 use sqlx::{PgConnection, PgPool};
 
 use crate::account::unknown;
 use crate::accounts::tell;
 use crate::asked::{Asked, Begin};
-use crate::contacts::{Contacts, Written};
+use crate::contacts::Written;
 use crate::deal::{Deal, Draft, Holding, MOST_OF_ACCOUNT};
 use crate::edit::Edit;
 use crate::error::{Error, What};
+use crate::ordinals::{self, Held};
 use crate::page::{self, Page};
 use crate::refusal::{Reason, Refusal};
 use crate::store;
@@ -26,22 +27,21 @@ const LIST: &str = "deals";
 pub(crate) struct Deals {
     pool: PgPool,
     ambient: Ambient,
-    contacts: Contacts,
 }
 
 /// What rows are applied to, while everything that they concern is locked.
 struct Desk {
     before: HashMap<String, Holding>,
     after: BTreeMap<DealId, Holding>,
-    /// The ordinals of the contacts that rows name.
-    contacts: HashMap<ContactName, i32>,
+    /// The contacts that rows name; they stay until the deals are written.
+    contacts: HashMap<String, Held>,
     /// How many deals each account has that rows name, or that has a deal named by a row.
     accounts: HashMap<String, i64>,
 }
 
 impl Deals {
-    pub(crate) fn new(pool: PgPool, ambient: Ambient, contacts: Contacts) -> Self {
-        Self { pool, ambient, contacts }
+    pub(crate) fn new(pool: PgPool, ambient: Ambient) -> Self {
+        Self { pool, ambient }
     }
 
     /// Writes deals in one transaction, all or none.
@@ -158,7 +158,7 @@ impl Deals {
             let id = draft.id.clone();
             let held = desk.held(&id);
             let is_new = held.is_none();
-            let applied = desk.contacts(workspace, &draft.contacts).and_then(|contacts| {
+            let applied = desk.contacts(&draft.contacts).and_then(|contacts| {
                 let holding = draft.applied(held, contacts, now)?;
                 desk.admits(held, &holding)?;
                 Ok(holding)
@@ -199,9 +199,8 @@ impl Deals {
         let accounts = store::deals::counts(tx, workspace, &accounts).await?;
         let named: BTreeSet<&ContactId> =
             drafts.iter().filter_map(|draft| draft.contacts.value()).flatten().collect();
-        let named: Vec<ContactName> =
-            named.into_iter().map(|id| ContactName::new(workspace.clone(), id.clone())).collect();
-        let contacts = self.contacts.ordinals(tx, &named).await?;
+        let named = named.into_iter().map(ToString::to_string).collect();
+        let contacts = ordinals::hold(tx, workspace, named).await?;
         let accounts = accounts.into_iter().collect();
         Ok(Desk { before, after: BTreeMap::new(), contacts, accounts })
     }
@@ -214,14 +213,9 @@ impl Desk {
     }
 
     /// The ordinals of the contacts that a row names.
-    fn contacts(
-        &self,
-        workspace: &WorkspaceId,
-        named: &Edit<Vec<ContactId>>,
-    ) -> Result<Edit<BTreeSet<i32>>, Refusal> {
+    fn contacts(&self, named: &Edit<Vec<ContactId>>) -> Result<Edit<BTreeSet<i32>>, Refusal> {
         let ordinal = |(index, id): (usize, &ContactId)| {
-            let name = ContactName::new(workspace.clone(), id.clone());
-            self.contacts.get(&name).copied().ok_or_else(|| {
+            self.contacts.get(id.as_ref()).map(|held| held.ordinal).ok_or_else(|| {
                 let message = format!("no contact `{id}` is known; write it first");
                 Refusal::new(Reason::UnknownContact, format!("deal.contacts[{index}]"), message)
             })

@@ -34,6 +34,10 @@ pub(crate) enum Error {
     Computing(String),
     #[error("a workspace has at most {0} attributes")]
     TooManyAttributes(usize),
+    #[error("a workspace has at most {0} write keys that are not revoked; revoke one first")]
+    TooManyWriteKeys(i64),
+    #[error("too many others change the same contacts; try again")]
+    Contended,
     #[error("membership cannot be told for certain while the database does not answer; try again")]
     Uncertain,
     #[error("a stored {0} cannot be read")]
@@ -53,8 +57,10 @@ pub(crate) enum What {
     Attribute,
     Contact,
     Deal,
+    Erasure,
     Segment,
     Snapshot,
+    WriteKey,
 }
 
 impl Error {
@@ -81,6 +87,11 @@ impl Error {
         Self::NoSuch { what, name: name.to_string() }
     }
 
+    /// Whether asking again may help. What is our own fault is logged.
+    pub(crate) fn passes(self) -> bool {
+        matches!(Status::from(self).code(), Code::Unavailable | Code::Aborted)
+    }
+
     /// The same, of the only row there was.
     pub(crate) fn of_only_row(self) -> Self {
         match self {
@@ -97,8 +108,10 @@ impl What {
             Self::Attribute => "attribute",
             Self::Contact => "contact",
             Self::Deal => "deal",
+            Self::Erasure => "erasure",
             Self::Segment => "segment",
             Self::Snapshot => "snapshot",
+            Self::WriteKey => "write_key",
         }
     }
 
@@ -108,8 +121,10 @@ impl What {
             Self::Attribute => "NO_SUCH_ATTRIBUTE",
             Self::Contact => "NO_SUCH_CONTACT",
             Self::Deal => "NO_SUCH_DEAL",
+            Self::Erasure => "NO_SUCH_ERASURE",
             Self::Segment => "NO_SUCH_SEGMENT",
             Self::Snapshot => "NO_SUCH_SNAPSHOT",
+            Self::WriteKey => "NO_SUCH_WRITE_KEY",
         }
     }
 
@@ -119,8 +134,10 @@ impl What {
             Self::Attribute => "ATTRIBUTE_EXISTS",
             Self::Contact => "CONTACT_EXISTS",
             Self::Deal => "DEAL_EXISTS",
+            Self::Erasure => "ERASURE_EXISTS",
             Self::Segment => "SEGMENT_EXISTS",
             Self::Snapshot => "SNAPSHOT_EXISTS",
+            Self::WriteKey => "WRITE_KEY_EXISTS",
         }
     }
 }
@@ -190,6 +207,10 @@ impl From<Error> for Status {
             Error::TooManyAttributes(limit) => {
                 Fault::new(Code::ResourceExhausted, "TOO_MANY_ATTRIBUTES").with("limit", limit)
             }
+            Error::TooManyWriteKeys(limit) => {
+                Fault::new(Code::ResourceExhausted, "TOO_MANY_WRITE_KEYS").with("limit", limit)
+            }
+            Error::Contended => Fault::new(Code::Aborted, "CONTENDED"),
             Error::Uncertain => Fault::new(Code::Unavailable, "DATABASE_UNAVAILABLE"),
             Error::Once(once) => match once {
                 cursus_once::Error::Malformed => {

@@ -266,6 +266,10 @@ impl Findings {
         (partition, changes): (i16, &[i64]),
         now: DateTime<Utc>,
     ) -> Result<Vec<Version>, Error> {
+        if !self.writes.is_empty() || !self.kept.is_empty() {
+            let written = self.residents.iter().map(|(block, _)| block.workspace.to_string());
+            store::segments::exclude_promotions(tx, &written.collect::<Vec<_>>()).await?;
+        }
         let fresh = self.writes.iter().filter(|write| write.stored.is_none());
         let fresh: Vec<SegmentName> = fresh
             .map(|write| {

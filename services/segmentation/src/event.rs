@@ -4,13 +4,18 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use cursus_audience::DEALS;
-use cursus_ids::ContactId;
+use cursus_ids::{ContactId, ImportId};
 
 use crate::refusal::{Reason, Refusal};
 use crate::value::Value;
 
 /// Names with this prefix are for what the delivery service observes.
 pub(crate) const OBSERVED: &str = "email.";
+
+/// What the ids of events begin with that nobody gave an id here: messages of the tracking API and rows of files. A write
+/// key is in every browser, and whoever holds it must not take the id of an event that a caller tells later.
+const TRACKED: &str = "tracking/";
+const IMPORTED: &str = "import/";
 
 const LONGEST_NAME: usize = 128;
 const MOST_PROPERTIES: usize = 64;
@@ -43,20 +48,30 @@ impl Source {
     }
 }
 
+/// The id of the event that a message of the tracking API tells.
+pub(crate) fn tracked_id(message_id: &str) -> String {
+    format!("{TRACKED}{message_id}")
+}
+
+/// The id of the event in a row of a file.
+pub(crate) fn imported_id(import_id: &ImportId, row: u64) -> String {
+    format!("{IMPORTED}{import_id}/{row}")
+}
+
 impl Draft {
-    /// Checks what a caller says.
+    /// Checks what a caller says, who gives events their ids.
     pub(crate) fn check(self) -> Result<Self, Refusal> {
+        if [TRACKED, IMPORTED].iter().any(|prefix| self.id.starts_with(prefix)) {
+            let message = "ids that begin with `tracking/` or `import/` are given here";
+            return Err(Refusal::invalid("event.event_id", message));
+        }
+        self.check_given()
+    }
+
+    /// Checks what somebody says about an event that may have its id from here.
+    pub(crate) fn check_given(self) -> Result<Self, Refusal> {
         check_text(&self.id, "event.event_id")?;
-        check_text(&self.name, "event.event_name")?;
-        if self.name.starts_with(OBSERVED) {
-            let message =
-                "names that begin with `email.` are for what the delivery service observes";
-            return Err(Refusal::new(Reason::ReservedEventName, "event.event_name", message));
-        }
-        if self.name == DEALS {
-            let message = "this name is for the deals of contacts";
-            return Err(Refusal::new(Reason::ReservedEventName, "event.event_name", message));
-        }
+        check_name(&self.name, "event.event_name")?;
         if self.properties.len() > MOST_PROPERTIES {
             return Err(Refusal::invalid("event.properties", "use at most 64"));
         }
@@ -70,6 +85,20 @@ impl Draft {
         }
         Ok(self)
     }
+}
+
+/// Checks the name of an event that somebody else than the delivery service tells.
+pub(crate) fn check_name(name: &str, field: &str) -> Result<(), Refusal> {
+    check_text(name, field)?;
+    if name == DEALS {
+        let message = "this name is for the deals of contacts";
+        return Err(Refusal::new(Reason::ReservedEventName, field, message));
+    }
+    if name.starts_with(OBSERVED) {
+        let message = "names that begin with `email.` are for what the delivery service observes";
+        return Err(Refusal::new(Reason::ReservedEventName, field, message));
+    }
+    Ok(())
 }
 
 fn check_text(text: &str, field: &str) -> Result<(), Refusal> {
@@ -119,6 +148,9 @@ mod tests {
     #[test]
     fn names_are_there_and_short_and_printable() {
         let long = "x".repeat(129);
+        for id in ["tracking/1", "import/cdnow/2"] {
+            assert!(draft(id, "a", ("a", Value::Flag(true))).is_err(), "{id}");
+        }
         for (id, name, property) in
             [("", "a", "a"), ("1", "", "a"), ("1", "a", ""), (&long, "a", "a"), ("1", "a\0", "a")]
         {

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use cursus_ambient::Ambient;
 use cursus_feed::{Entry, Topic};
-use cursus_ids::{ContactName, WorkspaceId};
+use cursus_ids::WorkspaceId;
 use prost::Message;
 use sqlx::{PgConnection, PgPool};
 
 use crate::block;
-use crate::contacts::Contacts;
 use crate::error::Error;
 use crate::event::{Draft, Source};
 use crate::grpc::convert;
+use crate::ordinals::{self, Held};
 use crate::refusal::{Reason, Refusal};
 use crate::store;
 use crate::transition::Cause;
@@ -20,12 +20,14 @@ use crate::transition::Cause;
 /// What was recorded from outside.
 pub(crate) const FEED: Topic = Topic::new("events");
 
+/// The kind of fact that is an event. One whose contact was erased since is of another kind, and is passed over.
+pub(crate) const TOLD: &str = "event";
+
 /// The events of workspaces.
 #[derive(Clone, Debug)]
 pub(crate) struct Events {
     pool: PgPool,
     ambient: Ambient,
-    contacts: Contacts,
 }
 
 /// What became of events: how many were new, how many were known, and which rows are of nobody.
@@ -44,8 +46,8 @@ pub(crate) enum Others {
 }
 
 impl Events {
-    pub(crate) fn new(pool: PgPool, ambient: Ambient, contacts: Contacts) -> Self {
-        Self { pool, ambient, contacts }
+    pub(crate) fn new(pool: PgPool, ambient: Ambient) -> Self {
+        Self { pool, ambient }
     }
 
     /// Records what a caller tells, in one transaction. Events of contacts that do not exist are refused; are the others
@@ -74,14 +76,16 @@ impl Events {
         drafts: &[Draft],
         source: Source,
     ) -> Result<Recorded, Error> {
-        let ordinals = self.ordinals(tx, workspace, drafts).await?;
+        let asked: BTreeSet<&str> = drafts.iter().map(|draft| draft.contact.as_ref()).collect();
+        let asked = asked.into_iter().map(str::to_owned).collect();
+        let held = ordinals::hold(tx, workspace, asked).await?;
         let mut recorded = Recorded::default();
         let mut told: BTreeMap<&str, (i32, &Draft)> = BTreeMap::new();
         for (row, draft) in drafts.iter().enumerate() {
-            match ordinals.get(draft.contact.as_ref()) {
+            match held.get(draft.contact.as_ref()) {
                 None => recorded.refused.push((row, unknown(draft))),
                 Some(_) if told.contains_key(draft.id.as_str()) => recorded.known += 1,
-                Some(ordinal) => drop(told.insert(&draft.id, (*ordinal, draft))),
+                Some(held) => drop(told.insert(&draft.id, (held.ordinal, draft))),
             }
         }
         let now = self.ambient.now();
@@ -94,27 +98,10 @@ impl Events {
         // In the order in which they were told.
         let fresh: Vec<&Draft> = drafts
             .iter()
-            .filter(|draft| {
-                ordinals.contains_key(draft.contact.as_ref()) && first.remove(&draft.id)
-            })
+            .filter(|draft| held.contains_key(draft.contact.as_ref()) && first.remove(&draft.id))
             .collect();
-        tell(tx, workspace, &fresh, (&ordinals, source)).await?;
+        tell(tx, workspace, &fresh, (&held, source)).await?;
         Ok(recorded)
-    }
-
-    async fn ordinals(
-        &self,
-        tx: &mut PgConnection,
-        workspace: &WorkspaceId,
-        drafts: &[Draft],
-    ) -> Result<HashMap<String, i32>, Error> {
-        let names: BTreeSet<ContactName> = drafts
-            .iter()
-            .map(|draft| ContactName::new(workspace.clone(), draft.contact.clone()))
-            .collect();
-        let names: Vec<ContactName> = names.into_iter().collect();
-        let found = self.contacts.ordinals(tx, &names).await?;
-        Ok(found.into_iter().map(|(name, ordinal)| (name.id.to_string(), ordinal)).collect())
     }
 }
 
@@ -123,24 +110,28 @@ async fn tell(
     tx: &mut PgConnection,
     workspace: &WorkspaceId,
     fresh: &[&Draft],
-    (ordinals, source): (&HashMap<String, i32>, Source),
+    (held, source): (&HashMap<String, Held>, Source),
 ) -> Result<(), Error> {
     if fresh.is_empty() {
         return Ok(());
     }
     let names: BTreeSet<&str> = fresh.iter().map(|draft| draft.name.as_str()).collect();
     let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-    let of = fresh.iter().filter_map(|draft| ordinals.get(draft.contact.as_ref()).copied());
-    let blocks = block::changed(workspace, of);
+    let ordinals = fresh.iter().filter_map(|draft| Some(held.get(draft.contact.as_ref())?.ordinal));
+    let blocks = block::changed(workspace, ordinals);
     store::blocks::insert_caused_changes(tx, workspace, &blocks, Some(&names), Cause::Event)
         .await?;
     if source == Source::Caller {
-        let entry = |draft: &&Draft| Entry {
-            workspace_id: workspace.to_string(),
-            kind: "event",
-            payload: convert::encode_event(workspace, draft).encode_to_vec(),
+        // Of one who was merged, those who watch are told the contact it became.
+        let entry = |draft: &&Draft| {
+            let contact = &held.get(draft.contact.as_ref())?.id;
+            Some(Entry {
+                workspace_id: workspace.to_string(),
+                kind: TOLD,
+                payload: convert::encode_event(workspace, contact, draft).encode_to_vec(),
+            })
         };
-        let entries: Vec<Entry> = fresh.iter().map(entry).collect();
+        let entries: Vec<Entry> = fresh.iter().filter_map(entry).collect();
         cursus_feed::append(tx, FEED, &entries).await?;
     }
     Ok(())

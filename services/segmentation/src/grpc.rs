@@ -2,7 +2,9 @@
 
 pub(crate) mod convert;
 pub(crate) mod crm;
+pub(crate) mod ingest;
 pub(crate) mod insight;
+pub(crate) mod privacy;
 mod request;
 pub(crate) mod rule;
 mod stream;
@@ -113,7 +115,7 @@ impl SegmentationService for Grpc {
             contact::Draft::check(convert::told(told, &workspace)?, &vocabulary)
         })?;
         each_once(drafts.iter().map(|draft| draft.id.as_ref()), "contact.name")?;
-        let written = self.contacts.write(&workspace, &vocabulary, drafts).await?;
+        let written = self.contacts.write(&workspace, &vocabulary, drafts, Others::Refused).await?;
         metrics::rows("contact", written.created + written.updated);
         Ok(Response::new(proto::BatchUpdateContactsResponse {
             created_count: written.created,
@@ -151,8 +153,7 @@ impl SegmentationService for Grpc {
         let names = contacts(&request.names, &workspace, "names")?;
         let ids: Vec<_> = names.into_iter().map(|name| name.id).collect();
         let found = self.contacts.get_many(&workspace, &ids).await?;
-        let contacts = found.into_iter().map(Into::into).collect();
-        Ok(Response::new(proto::BatchGetContactsResponse { contacts }))
+        Ok(Response::new(convert::encode_found(found)))
     }
 
     async fn list_contacts(

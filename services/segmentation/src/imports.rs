@@ -38,7 +38,7 @@ impl Imported {
         let vocabulary = contacts.vocabulary(workspace).await?;
         let check = |told| contact::Draft::check(told, &vocabulary);
         let (numbers, drafts) = self.checked(rows, check);
-        let written = contacts.write_each(workspace, &vocabulary, drafts).await?;
+        let written = contacts.write(workspace, &vocabulary, drafts, Others::Recorded).await?;
         self.add(written, &numbers);
         Ok(())
     }

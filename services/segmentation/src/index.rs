@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bells::{Bells, NewVersion, News};
 use crate::error::Error;
 use crate::membership::Served;
+use crate::ordinals::Ordinals;
 use crate::store;
 
 /// How long what was last heard from Postgres is believed.
@@ -26,6 +27,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_mins(10);
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
     pool: PgPool,
+    ordinals: Ordinals,
     known: Arc<Mutex<Known>>,
 }
 
@@ -43,8 +45,8 @@ struct Entry {
 }
 
 impl Index {
-    pub(crate) fn new(pool: PgPool) -> Self {
-        Self { pool, known: Arc::default() }
+    pub(crate) fn new(pool: PgPool, ordinals: Ordinals) -> Self {
+        Self { pool, ordinals, known: Arc::default() }
     }
 
     /// What is read for a segment; `None` if it is not ready or does not exist.
@@ -60,6 +62,16 @@ impl Index {
         let reading = self.refresh(&segment.workspace, vec![segment.clone()]);
         timeout(PATIENCE, reading).await.map_err(|_| Error::Uncertain)??;
         Ok(self.lock().segments.get(segment).map(|entry| Arc::clone(&entry.served)))
+    }
+
+    /// Asks Postgres, by one query, about those of some segments of which nothing is known.
+    pub(crate) async fn prepare(&self, segments: &[SegmentName]) -> Result<(), Error> {
+        let is_unknown = |segment: &&SegmentName| self.believed(segment).is_none();
+        let unknown: Vec<SegmentName> = segments.iter().filter(is_unknown).cloned().collect();
+        let Some(workspace) = unknown.first().map(|segment| segment.workspace.clone()) else {
+            return Ok(());
+        };
+        timeout(PATIENCE, self.refresh(&workspace, unknown)).await.map_err(|_| Error::Uncertain)?
     }
 
     /// Follows Postgres until shutdown: at once what it tells, and everything at each interval.
@@ -135,6 +147,8 @@ impl Index {
         let ids: Vec<String> = segments.iter().map(|name| name.id.to_string()).collect();
         let mut conn = self.pool.acquire().await?;
         let read = store::containers::served(&mut conn, workspace, &ids).await?;
+        // Afterwards: where a merged contact is already out of the containers, it is already known which one it became.
+        self.ordinals.refresh(&mut conn).await?;
         drop(conn);
         let mut found: HashMap<SegmentName, Served> = read
             .into_iter()

@@ -1,10 +1,14 @@
 //! Who is this, who is in this segment, and who was in it when we looked.
 //!
 //! `grpc` answers requests with the operations (`contacts`, `accounts`, `deals`, `events`, `segments`, `members`,
-//! `snapshots`), each a transaction over `store`. What they write marks blocks of 65,536 contacts as changed; `worker`
-//! claims partitions of blocks and has `evaluation` bring the segments' containers up to date, when something changed
-//! and when time alone changes something. Membership is answered from copies of the containers in Redis (`bitmaps`), of
-//! which `index` knows which are valid.
+//! `snapshots`), each a transaction over `store`; `http` takes calls of the Segment tracking API (`calls`), and files are
+//! imported row by row (`sheets`). What they write marks blocks of 65,536 contacts as changed; `worker` claims
+//! partitions of blocks and has `evaluation` bring the segments' containers up to date, when something changed and when
+//! time alone changes something. Membership is answered from copies of the containers in Redis (`bitmaps`), of which
+//! `index` knows which are valid.
+//!
+//! A contact's place in its block is its ordinal, which `ordinals` remembers. A contact departs when it is merged into
+//! another (`merges`) or erased (`erasures`); its ordinal stays, as nobody's.
 
 mod account;
 mod accounts;
@@ -16,6 +20,8 @@ mod bells;
 mod bitmaps;
 mod block;
 mod blocks;
+mod call;
+mod calls;
 mod causes;
 mod config;
 mod contact;
@@ -23,18 +29,24 @@ mod contacts;
 mod deal;
 mod deals;
 mod edit;
+mod erasure;
+mod erasures;
 mod error;
 mod evaluation;
 mod event;
 mod events;
 mod following;
 mod grpc;
+mod http;
 mod imports;
 mod index;
 mod insights;
 mod members;
 mod membership;
+mod merges;
 mod metrics;
+mod moment;
+mod ordinals;
 mod packed;
 mod page;
 mod peers;
@@ -46,6 +58,8 @@ mod resident;
 mod residents;
 mod segment;
 mod segments;
+mod sheet;
+mod sheets;
 mod snapshot;
 mod snapshots;
 mod store;
@@ -53,19 +67,24 @@ mod transition;
 mod transitions;
 mod value;
 mod worker;
+mod write_key;
+mod write_keys;
 
 use std::net::SocketAddr;
 
 use anyhow::Context;
 use cursus_ambient::Ambient;
 use cursus_api::segmentation::crm_service_server::CrmServiceServer;
+use cursus_api::segmentation::ingest_service_server::IngestServiceServer;
 use cursus_api::segmentation::insight_service_server::InsightServiceServer;
+use cursus_api::segmentation::privacy_service_server::PrivacyServiceServer;
 use cursus_api::segmentation::segmentation_service_server::SegmentationServiceServer;
 use cursus_chassis::{Server, Tasks, database};
 use cursus_claim::Claims;
 use cursus_feed::Feed;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -74,26 +93,34 @@ use crate::contacts::Contacts;
 use crate::events::Events;
 use crate::grpc::Grpc;
 use crate::grpc::crm::Crm;
+use crate::grpc::ingest::Ingest;
 use crate::grpc::insight::Insight;
+use crate::grpc::privacy::Privacy;
+use crate::http::Door;
 use crate::insights::Insights;
 use crate::peers::Delivery;
 use crate::worker::Worker;
+use crate::worker::erasing::Erasing;
 use crate::worker::housekeeping::Housekeeping;
 use crate::worker::outcomes::Outcomes;
 
 /// Brings the database up to date.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
-const SERVICES: [&str; 3] = [
+const SERVICES: [&str; 5] = [
     "cursus.segmentation.v1.SegmentationService",
     "cursus.segmentation.v1.CrmService",
     "cursus.segmentation.v1.InsightService",
+    "cursus.segmentation.v1.PrivacyService",
+    "cursus.segmentation.v1.IngestService",
 ];
 
 /// The service: built, it is connected and bound; run, it serves.
 #[derive(Debug)]
 pub struct Segmentation {
     server: Server,
+    /// Where calls of the tracking API come.
+    ingest: TcpListener,
     pool: PgPool,
     config: Config,
     ambient: Ambient,
@@ -107,14 +134,17 @@ impl Segmentation {
     pub async fn build(config: Config, ambient: Ambient) -> anyhow::Result<Self> {
         let pool = database::connect(&config.database, "segmentation", &MIGRATOR).await?;
         let server = Server::bind(&config.serve).await?;
+        let address = config.ingest_listen;
+        let ingest = TcpListener::bind(address).await;
+        let ingest = ingest.with_context(|| format!("cannot listen on {address}"))?;
         let bitmaps =
-            bitmaps::Bitmaps::new(config.redis_url.info()).context("bad Redis address")?;
+            bitmaps::Bitmaps::new(config.redis_url.nodes()).context("bad Redis address")?;
         let delivery = match &config.delivery_url {
             Some(url) => Some(Delivery::new(&config.peers.peer(url)?)),
             None => None,
         };
         housekeeping(&pool, &ambient, &config).once().await?;
-        Ok(Self { server, pool, config, ambient, bitmaps, delivery })
+        Ok(Self { server, ingest, pool, config, ambient, bitmaps, delivery })
     }
 
     /// Where gRPC is answered.
@@ -122,26 +152,44 @@ impl Segmentation {
         self.server.local_addr()
     }
 
+    /// Where calls of the tracking API are answered.
+    pub fn ingest_addr(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.ingest.local_addr()?)
+    }
+
     /// Serves until `shutdown` is cancelled, then drains.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let tasks = Tasks::new(&shutdown);
         database::watch(&self.pool, &self.server.readiness(), &tasks);
         let contacts = Contacts::new(self.pool.clone(), self.ambient.clone());
-        let events = Events::new(self.pool.clone(), self.ambient.clone(), contacts.clone());
+        let events = Events::new(self.pool.clone(), self.ambient.clone());
         let feed = Feed::new(self.pool.clone());
-        let index = index::Index::new(self.pool.clone());
+        let ordinals = ordinals::Ordinals::new();
+        let index = index::Index::new(self.pool.clone(), ordinals.clone());
         self.start(&tasks, &events, &feed, &index);
         let crm = Crm {
             accounts: accounts::Accounts::new(self.pool.clone(), self.ambient.clone()),
-            deals: deals::Deals::new(self.pool.clone(), self.ambient.clone(), contacts.clone()),
+            deals: deals::Deals::new(self.pool.clone(), self.ambient.clone()),
             contacts: contacts.clone(),
         };
+        let insights = Insights { pool: self.pool.clone(), ambient: self.ambient.clone() };
+        let attributes = attributes::Attributes::new(self.pool.clone(), self.ambient.clone());
+        let calls = calls::Calls {
+            pool: self.pool.clone(),
+            ambient: self.ambient.clone(),
+            attributes: attributes.clone(),
+            contacts: contacts.clone(),
+            events: events.clone(),
+            ordinals: ordinals.clone(),
+        };
+        let (ingest, door) = self.intake(calls);
+        let privacy = self.privacy(&contacts, &ordinals);
         let grpc = Grpc {
-            attributes: attributes::Attributes::new(self.pool.clone(), self.ambient.clone()),
+            attributes,
             segments: segments::Segments::new(self.pool.clone(), self.ambient.clone()),
             members: members::Members {
                 pool: self.pool.clone(),
-                contacts: contacts.clone(),
+                ordinals,
                 index,
                 bitmaps: self.bitmaps.clone(),
             },
@@ -152,14 +200,46 @@ impl Segmentation {
             feed,
             shutdown: tasks.shutdown(),
         };
-        let insights = Insights { pool: self.pool.clone(), ambient: self.ambient.clone() };
-        let insight = Insight { insights };
+        tasks.spawn("ingest", http::serve(self.ingest, door, tasks.shutdown()));
         let most = self.config.serve.max_message_bytes;
-        let routes =
-            Routes::new(SegmentationServiceServer::new(grpc).max_decoding_message_size(most))
-                .add_service(CrmServiceServer::new(crm).max_decoding_message_size(most))
-                .add_service(InsightServiceServer::new(insight).max_decoding_message_size(most));
+        let service = SegmentationServiceServer::new(grpc).max_decoding_message_size(most);
+        let insight = InsightServiceServer::new(Insight { insights });
+        let routes = Routes::new(service)
+            .add_service(CrmServiceServer::new(crm).max_decoding_message_size(most))
+            .add_service(insight.max_decoding_message_size(most))
+            .add_service(PrivacyServiceServer::new(privacy))
+            .add_service(IngestServiceServer::new(ingest).max_decoding_message_size(most));
         self.server.run(routes, cursus_api::FILE_DESCRIPTOR_SET, &SERVICES, tasks).await
+    }
+
+    /// What takes calls of the tracking API, and what takes files.
+    fn intake(&self, calls: calls::Calls) -> (Ingest, Door) {
+        let write_keys = write_keys::WriteKeys::new(self.pool.clone(), self.ambient.clone());
+        let sheets = sheets::Sheets {
+            pool: self.pool.clone(),
+            attributes: calls.attributes.clone(),
+            contacts: calls.contacts.clone(),
+            events: calls.events.clone(),
+        };
+        let timeout = self.config.serve.request_timeout;
+        let door = Door::new(calls, write_keys.clone(), self.ambient.clone(), timeout);
+        (Ingest { write_keys, sheets }, door)
+    }
+
+    fn privacy(&self, contacts: &Contacts, ordinals: &ordinals::Ordinals) -> Privacy {
+        Privacy {
+            contacts: contacts.clone(),
+            merges: merges::Merges {
+                pool: self.pool.clone(),
+                ambient: self.ambient.clone(),
+                ordinals: ordinals.clone(),
+            },
+            erasures: erasures::Erasures {
+                pool: self.pool.clone(),
+                ambient: self.ambient.clone(),
+                ordinals: ordinals.clone(),
+            },
+        }
     }
 
     /// Starts the background work.
@@ -192,6 +272,16 @@ impl Segmentation {
             "blocks",
             Box::pin(async move {
                 blocks.run(stop, |claim| worker.clone().work(claim)).await;
+            }),
+        );
+        let erasing =
+            Erasing { ambient: self.ambient.clone(), poll_interval: self.config.poll_interval };
+        let claims = Claims::new(&self.pool, "segmentation.erasures", 1);
+        let stop = shutdown.clone();
+        spawn(
+            "erasures",
+            Box::pin(async move {
+                claims.run(stop, |claim| erasing.clone().work(claim)).await;
             }),
         );
         if let Some(delivery) = self.delivery.clone() {

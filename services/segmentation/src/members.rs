@@ -10,11 +10,11 @@ use sqlx::PgPool;
 
 use crate::bitmaps::{Bitmap, Bitmaps, Named};
 use crate::block::{BlockName, position};
-use crate::contacts::Contacts;
 use crate::error::{Error, What};
 use crate::index::Index;
 use crate::membership::{Place, Served};
 use crate::metrics;
+use crate::ordinals::Ordinals;
 use crate::store;
 
 /// How many members are told at once.
@@ -26,7 +26,7 @@ const AT_ONCE: usize = 16;
 #[derive(Clone, Debug)]
 pub(crate) struct Members {
     pub(crate) pool: PgPool,
-    pub(crate) contacts: Contacts,
+    pub(crate) ordinals: Ordinals,
     pub(crate) index: Index,
     pub(crate) bitmaps: Bitmaps,
 }
@@ -64,7 +64,7 @@ impl Members {
         contact: &ContactName,
         segments: &[SegmentId],
     ) -> Result<Vec<(bool, i64)>, Error> {
-        self.check_each(contact, segments).await.into_iter().collect()
+        self.check_each(contact, segments).await?.into_iter().collect()
     }
 
     /// The same, where the segments that cannot be told about do not matter to the others.
@@ -72,17 +72,16 @@ impl Members {
         &self,
         contact: &ContactName,
         segments: &[SegmentId],
-    ) -> Vec<Result<(bool, i64), Error>> {
-        let check = |segment: &SegmentId| {
-            let segment = SegmentName::new(contact.workspace.clone(), segment.clone());
-            async move {
-                let (members, revision) =
-                    self.check(&segment, std::slice::from_ref(contact)).await?;
-                Ok((members.first().is_some_and(|is_member| *is_member), revision))
-            }
+    ) -> Result<Vec<Result<(bool, i64), Error>>, Error> {
+        let name = |id: &SegmentId| SegmentName::new(contact.workspace.clone(), id.clone());
+        let segments: Vec<SegmentName> = segments.iter().map(name).collect();
+        self.index.prepare(&segments).await?;
+        let check = |segment: SegmentName| async move {
+            let (members, revision) = self.check(&segment, std::slice::from_ref(contact)).await?;
+            Ok((members.first().is_some_and(|is_member| *is_member), revision))
         };
         // Copies of different segments may be on different nodes of a Redis cluster, so each is asked for by itself.
-        stream::iter(segments.iter().map(check)).buffered(AT_ONCE).collect().await
+        Ok(stream::iter(segments).map(check).buffered(AT_ONCE).collect().await)
     }
 
     /// All members in the order in which they were first written, as of when this is called.
@@ -134,10 +133,10 @@ impl Members {
     }
 
     async fn ordinals(&self, contacts: &[ContactName]) -> Result<Vec<Option<i32>>, Error> {
-        let mut found = self.contacts.remembered(contacts);
+        let mut found = self.ordinals.remembered(contacts);
         if contacts.iter().any(|name| !found.contains_key(name)) {
             let mut conn = self.pool.acquire().await?;
-            found = self.contacts.ordinals(&mut conn, contacts).await?;
+            found = self.ordinals.of(&mut conn, contacts).await?;
         }
         Ok(contacts.iter().map(|name| found.get(name).copied()).collect())
     }

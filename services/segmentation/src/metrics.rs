@@ -16,6 +16,8 @@ use crate::transition::{Cause, Crossing};
 const LAGS: &[f64] =
     &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0];
 
+use crate::calls::Taken;
+
 static EVALUATIONS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let help = "Evaluations of blocks, by how much of the block was read.";
     register_int_counter_vec!("cursus_segmentation_evaluations_total", help, &["extent"])
@@ -29,6 +31,16 @@ static BITMAPS: LazyLock<IntCounterVec> = LazyLock::new(|| {
 static ROWS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let help = "Contacts and events written, and rows refused.";
     register_int_counter_vec!("cursus_segmentation_rows_total", help, &["kind"])
+        .expect("the metric is registered once")
+});
+static CALLS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Calls of the tracking API, by what became of them, and fields of theirs that were dropped.";
+    register_int_counter_vec!("cursus_segmentation_tracking_calls_total", help, &["outcome"])
+        .expect("the metric is registered once")
+});
+static TRACKING_REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Requests of the tracking API, by the status of the answer.";
+    register_int_counter_vec!("cursus_segmentation_tracking_requests_total", help, &["status"])
         .expect("the metric is registered once")
 });
 static OUTCOMES_LOST: LazyLock<IntCounter> = LazyLock::new(|| {
@@ -114,4 +126,21 @@ pub(crate) fn rows(kind: &str, count: i64) {
 /// Outcomes were of contacts that are not known.
 pub(crate) fn outcomes_of_nobody(count: usize) {
     OUTCOMES_LOST.inc_by(u64::try_from(count).unwrap_or(0));
+}
+
+/// Calls of the tracking API were taken.
+pub(crate) fn calls(taken: &Taken) {
+    for (outcome, count) in [
+        ("taken", taken.new),
+        ("repeated", taken.repeated),
+        ("refused", taken.refused.len()),
+        ("field_dropped", taken.dropped.len()),
+    ] {
+        CALLS.with_label_values(&[outcome]).inc_by(u64::try_from(count).unwrap_or(0));
+    }
+}
+
+/// A request of the tracking API was answered.
+pub(crate) fn answered(status: &str) {
+    TRACKING_REQUESTS.with_label_values(&[status]).inc();
 }

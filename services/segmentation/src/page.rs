@@ -71,10 +71,6 @@ impl<T> Page<T> {
         let next_token = last.map(|item| token(collection, &key(item))).unwrap_or_default();
         Self { items, next_token }
     }
-
-    pub(crate) fn map<U>(self, convert: impl FnMut(T) -> U) -> Page<U> {
-        Page { items: self.items.into_iter().map(convert).collect(), next_token: self.next_token }
-    }
 }
 
 /// The token of the page that begins after a key.

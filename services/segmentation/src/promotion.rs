@@ -1,8 +1,9 @@
 //! Putting a computed revision in the place of the one that is read: for every block at once, with what that changes
 //! recorded in the same transaction, so that nobody reads half a segment and no transition is lost or told twice.
 //!
-//! Evaluations go on meanwhile. One that began to read before the change and writes one of the containers after it
-//! fails, for their rows have changed under it, and is done again.
+//! Evaluations read meanwhile, and write before it or after it, never during it, so that the feed tells both in the order
+//! in which they happened. One that began to read before the change and writes one of the containers after it fails, for
+//! their rows have changed under it, and is done again.
 
 use std::collections::BTreeMap;
 
@@ -28,6 +29,7 @@ pub(crate) async fn promote_computed(
 ) -> Result<(), Error> {
     for segment in store::segments::computed(conn, workspace).await? {
         let mut tx = conn.begin().await?;
+        store::segments::exclude_evaluations(&mut tx, workspace).await?;
         if promote(&mut tx, &segment, now).await? {
             // The revision that was read until now can go.
             let contact_count = store::contact_count(&mut tx, workspace).await?;

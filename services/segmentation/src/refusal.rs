@@ -20,10 +20,12 @@ pub(crate) enum Reason {
     UnknownAttribute,
     UnknownContact,
     UnknownAccount,
+    ErasedContact,
     WrongKind,
     ReservedEventName,
     DealOfNobody,
     TooManyDeals,
+    TooManyAttributes,
 }
 
 impl Refusal {
@@ -37,6 +39,16 @@ impl Refusal {
 
     pub(crate) fn invalid(field: impl Into<String>, message: impl fmt::Display) -> Self {
         Self::new(Reason::InvalidField, field, message)
+    }
+}
+
+impl Refusal {
+    /// What is wrong, where the field is told beside it.
+    pub(crate) fn told(&self) -> String {
+        match &self.closest {
+            Some(name) => format!("{}; did you mean `{name}`?", self.message),
+            None => self.message.clone(),
+        }
     }
 }
 
@@ -57,10 +69,12 @@ impl Reason {
             Self::UnknownAttribute => "UNKNOWN_ATTRIBUTE",
             Self::UnknownContact => "UNKNOWN_CONTACT",
             Self::UnknownAccount => "UNKNOWN_ACCOUNT",
+            Self::ErasedContact => "ERASED_CONTACT",
             Self::WrongKind => "WRONG_KIND",
             Self::ReservedEventName => "RESERVED_EVENT_NAME",
             Self::DealOfNobody => "DEAL_OF_NOBODY",
             Self::TooManyDeals => "TOO_MANY_DEALS",
+            Self::TooManyAttributes => "TOO_MANY_ATTRIBUTES",
         }
     }
 }

@@ -95,9 +95,14 @@ impl Segment {
 
 impl DisplayName {
     pub(crate) fn new(text: String) -> Result<Self, Error> {
+        Self::of(text, "segment.display_name")
+    }
+
+    /// From the field of something else that people call by a name.
+    pub(crate) fn of(text: String, field: &str) -> Result<Self, Error> {
         if text.len() > 256 || text.contains(char::is_control) {
             let message = "use at most 256 bytes without control characters";
-            return Err(Error::invalid("segment.display_name", message));
+            return Err(Error::invalid(field, message));
         }
         Ok(Self(text))
     }

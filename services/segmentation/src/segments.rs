@@ -118,6 +118,7 @@ impl Segments {
         asked: Asked<'_, impl Message>,
     ) -> Result<(), Error> {
         let mut tx = self.pool.begin().await?;
+        store::segments::exclude_evaluations(&mut tx, &name.workspace).await?;
         let first = match asked.begin(&mut tx, &name.workspace).await? {
             Begin::Repeat(answer) => return Ok(answer),
             Begin::First(first) => first,
@@ -176,11 +177,7 @@ impl Segments {
         let plan = references::compile_new(&mut tx, workspace, &vocabulary, (None, rule)).await;
         let plan: Plan = plan.map_err(|error| written.blame(error))?;
         let contact_count = store::contact_count(&mut tx, workspace).await?;
-        let mut preview = Preview {
-            rule_text: rule.to_string(),
-            contact_count: contact_count.into(),
-            ..Preview::default()
-        };
+        let mut preview = Preview { rule_text: rule.to_string(), ..Preview::default() };
         // So that a workspace without contacts shows its clauses, too.
         let nobody = BlockBuilder::new(plan.mentions().clone()).build();
         preview.add(plan.funnel(&nobody, now.timestamp_micros()));
@@ -190,6 +187,7 @@ impl Segments {
             let wanted = plan.mentions().clone();
             let columns = blocks::load(&mut tx, extent, &vocabulary, wanted, now).await?;
             let members = plan.evaluate(&columns, now.timestamp_micros()).bits;
+            preview.contact_count += i64::from(columns.live().len());
             preview.member_count += i64::from(members.len());
             let some = members.iter().take(sample_size - sample.len());
             sample.extend(some.map(|slot| block.ordinal(slot)));

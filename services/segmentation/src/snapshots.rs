@@ -1,5 +1,8 @@
 //! Freezing an audience: evaluated over all contacts as of one moment, whatever background work has got to.
 
+pub(crate) mod erasing;
+mod persons;
+
 use std::collections::BTreeMap;
 
 use cursus_ambient::Ambient;
@@ -48,7 +51,7 @@ impl Snapshots {
         if let Some(answer) = self.answered(&draft, &asked).await? {
             return Ok(answer);
         }
-        let (snapshot, blocks) = self.take(&draft).await?;
+        let Taken { mut snapshot, blocks, horizon } = self.take(&draft).await?;
         let mut tx = self.pool.begin().await?;
         let first = match asked.begin(&mut tx, &draft.name.workspace).await? {
             Begin::Repeat(answer) => return Ok(answer),
@@ -59,6 +62,10 @@ impl Snapshots {
         }
         for block in &blocks {
             store::snapshots::insert_block(&mut tx, &draft.name, block).await?;
+        }
+        // After it was written: whoever erases waits for those who wrote before, and is seen by those who look after.
+        if erasing::take_out_erased(&mut tx, &draft.name, horizon).await? {
+            snapshot = store::snapshots::get(&mut tx, &draft.name).await?.unwrap_or(snapshot);
         }
         let answer = R::from(snapshot);
         first.finish(&mut tx, &answer).await?;
@@ -72,7 +79,8 @@ impl Snapshots {
         found.ok_or_else(|| Error::no_such(What::Snapshot, name))
     }
 
-    /// The members in the order in which they were first written, with the addresses they have now.
+    /// The members in the order in which they were first written, with the addresses they have now. A page has fewer of
+    /// them where some have departed.
     pub(crate) async fn members(
         &self,
         name: &SnapshotName,
@@ -100,14 +108,13 @@ impl Snapshots {
             wanted.first = BlockName::new(name.workspace.clone(), last + 1).ordinal(0);
         }
         let ordinals: Vec<i32> = wanted.found.keys().copied().collect();
-        let found = store::contacts::addresses(&mut conn, &name.workspace, &ordinals).await?;
-        let members = found.into_iter().map(|(ordinal, contact, email)| {
+        let page = Page::new(&collection, &asked, ordinals, ToString::to_string);
+        let persons = persons::of(&mut conn, name, &page.items).await?;
+        let members = persons.into_iter().map(|(ordinal, (contact, email))| {
             let labels = wanted.found.remove(&ordinal).unwrap_or_default();
-            (ordinal, Member { contact, email, labels })
+            Member { contact, email, labels }
         });
-        let page =
-            Page::new(&collection, &asked, members.collect(), |(ordinal, _)| ordinal.to_string());
-        Ok(page.map(|(_, member)| member))
+        Ok(Page { items: members.collect(), next_token: page.next_token })
     }
 
     /// The answer that was given already, if this was asked before.
@@ -127,10 +134,11 @@ impl Snapshots {
     }
 
     /// Evaluates the segments, one block in memory at a time.
-    async fn take(&self, draft: &Draft) -> Result<(Snapshot, Vec<Block>), Error> {
+    async fn take(&self, draft: &Draft) -> Result<Taken, Error> {
         let workspace = &draft.name.workspace;
         let mut tx = self.pool.begin_with(SNAPSHOT).await?;
         let now = self.ambient.now();
+        let horizon = store::departures::horizon(&mut tx).await?;
         let vocabulary = store::attributes::all(&mut tx, workspace).await?;
         let ids: Vec<String> = draft.segments().map(ToString::to_string).collect();
         let mut audience = Audience::default();
@@ -157,20 +165,28 @@ impl Snapshots {
             expire_time: now + draft.retention,
         };
         let contact_count = store::contact_count(&mut tx, workspace).await?;
-        let mut kept = Vec::new();
+        let mut blocks = Vec::new();
         for block in block::all(workspace, contact_count) {
             let extent = Extent { block: &block, contact_count, slots: None };
             let wanted = audience.mentions.clone();
             let columns = blocks::load(&mut tx, extent, &vocabulary, wanted, now).await?;
             let evaluate = |plan: &Plan| plan.evaluate(&columns, now.timestamp_micros()).bits;
-            kept.extend(audience.freeze(&mut snapshot, block.index, evaluate));
+            blocks.extend(audience.freeze(&mut snapshot, block.index, evaluate));
         }
-        Ok((snapshot, kept))
+        Ok(Taken { snapshot, blocks, horizon })
     }
 }
 
 fn exists(name: &SnapshotName) -> Error {
     Error::Exists { what: What::Snapshot, name: name.to_string() }
+}
+
+/// A snapshot that is not written yet.
+struct Taken {
+    snapshot: Snapshot,
+    blocks: Vec<Block>,
+    /// What departed in transactions below it was seen.
+    horizon: i64,
 }
 
 /// The segments of a snapshot, each evaluated once however often it is named.

@@ -5,12 +5,16 @@ pub(crate) mod attributes;
 pub(crate) mod blocks;
 pub(crate) mod contacts;
 pub(crate) mod containers;
+pub(crate) mod deal_contacts;
 pub(crate) mod deals;
+pub(crate) mod departures;
+pub(crate) mod erasures;
 pub(crate) mod events;
 pub(crate) mod revisions;
 pub(crate) mod segments;
 pub(crate) mod snapshots;
 pub(crate) mod transitions;
+pub(crate) mod write_keys;
 
 use std::str::FromStr;
 
@@ -19,7 +23,7 @@ use sqlx::PgConnection;
 
 use crate::error::Error;
 
-/// Locks a workspace against whoever else adds contacts or segments, and says how many contacts it has.
+/// Locks a workspace against whoever else adds contacts or segments, and says how many contacts it has had.
 pub(crate) async fn lock_workspace(
     conn: &mut PgConnection,
     workspace: &WorkspaceId,
@@ -34,7 +38,7 @@ pub(crate) async fn lock_workspace(
     .await
 }
 
-/// How many contacts a workspace has: their ordinals are all below.
+/// How many contacts a workspace has had: their ordinals are all below.
 pub(crate) async fn contact_count(
     conn: &mut PgConnection,
     workspace: &WorkspaceId,

@@ -165,7 +165,7 @@ impl Transitions {
         let Page { items: ids, next_token } =
             Page::new(&collection, &asked, ids, ToString::to_string);
         let mut stays = Vec::new();
-        for (id, checked) in ids.iter().zip(members.check_each(contact, &ids).await) {
+        for (id, checked) in ids.iter().zip(members.check_each(contact, &ids).await?) {
             match checked {
                 Ok((true, revision)) => {
                     let segment = SegmentName::new(contact.workspace.clone(), id.clone());

@@ -6,6 +6,10 @@ use chrono::{DateTime, Utc};
 use cursus_audience as audience;
 use cursus_audience::Kind;
 
+/// Longest text of a value, and the most members of a set of them.
+pub(crate) const LONGEST_TEXT: usize = 1_024;
+pub(crate) const MOST_TEXTS: usize = 64;
+
 /// A value as it is written and read. Texts hold no NUL, numbers are finite and times are in whole microseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
@@ -26,6 +30,11 @@ impl Value {
             Self::Texts(_) => Kind::TextSet,
         }
     }
+}
+
+/// Whether a text can be kept.
+pub(crate) fn is_fit(text: &str) -> bool {
+    text.len() <= LONGEST_TEXT && !text.contains('\0')
 }
 
 impl From<audience::Value<'_>> for Value {

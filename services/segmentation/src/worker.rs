@@ -1,5 +1,6 @@
-//! Background work: evaluating blocks here, following outcomes and keeping house in the modules below.
+//! Background work: evaluating blocks here; erasing, keeping house and following outcomes in the modules below.
 
+pub(crate) mod erasing;
 pub(crate) mod housekeeping;
 pub(crate) mod outcomes;
 mod schedule;

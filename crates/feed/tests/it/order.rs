@@ -1,6 +1,6 @@
 //! Which facts can be read, and in which order.
 
-use cursus_feed::{Cursor, Error, Topic, append, latest, read};
+use cursus_feed::{Cursor, Error, Topic, append, blank, latest, read};
 use sqlx::PgPool;
 
 use crate::{TOPIC, entry, payloads, publish, read_all, read_until, tables};
@@ -99,6 +99,29 @@ async fn a_filter_passes_over_other_workspaces(pool: PgPool) -> anyhow::Result<(
 
     assert_eq!((payloads(&page.facts), page.next), (vec!["1", "3"], all.next));
     assert_eq!((payloads(&nobody.facts), nobody.next), (vec![], all.next));
+    Ok(())
+}
+
+#[sqlx::test(migrations = false)]
+async fn what_is_blanked_is_passed_over_and_every_cursor_stays_good(
+    pool: PgPool,
+) -> anyhow::Result<()> {
+    tables(&pool).await?;
+    let mut conn = pool.acquire().await?;
+    append(&mut conn, Topic::new("other"), &[entry("acme", "theirs")]).await?;
+    publish(&mut conn, &["1", "2", "3"]).await?;
+    let all = read_until(&pool, 3).await?;
+    let cursors: Vec<Cursor> = all.facts.iter().map(|fact| fact.cursor).collect();
+
+    assert_eq!(blank(&mut conn, TOPIC, &[cursors[0], cursors[2]]).await?, 2);
+    assert_eq!(blank(&mut conn, TOPIC, &cursors[2..]).await?, 0, "it is blank already");
+
+    assert_eq!(payloads(&read_until(&pool, 1).await?.facts), ["2"]);
+    let last = read_all(&pool, cursors[2]).await?;
+    assert_eq!((last.facts.len(), last.next), (0, cursors[2]));
+    assert_eq!(payloads(&read_all(&pool, cursors[0]).await?.facts), ["2"]);
+    let others = read(&mut conn, Topic::new("other"), None, Cursor::START, 10).await?;
+    assert_eq!(payloads(&others.facts), ["theirs"]);
     Ok(())
 }
 

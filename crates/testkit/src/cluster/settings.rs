@@ -32,6 +32,10 @@ pub(super) fn apply(
         for (variable, address) in &peers {
             node.set(variable, address);
         }
+        if *service == Service::Segmentation {
+            let ingest = format!("127.0.0.1:{}", port::free()?);
+            node.set("CURSUS_INGEST_LISTEN", &ingest);
+        }
         if *service == Service::Delivery {
             deliver(node, blueprint, directory)?;
         }

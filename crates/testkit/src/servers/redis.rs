@@ -22,15 +22,29 @@ pub struct Redis {
     directory: Directory,
     installation: Installation,
     port: u16,
+    /// Settings beyond the usual ones.
+    settings: Vec<String>,
 }
 
 impl Redis {
     pub async fn start(installation: &Installation) -> anyhow::Result<Self> {
+        Self::start_with(installation, Vec::new()).await
+    }
+
+    pub(super) async fn start_with(
+        installation: &Installation,
+        settings: Vec<String>,
+    ) -> anyhow::Result<Self> {
         let installation = installation.clone();
         let directory = Directory::create()?;
-        let mut server = Self { process: None, directory, installation, port: port::free()? };
+        let port = port::free()?;
+        let mut server = Self { process: None, directory, installation, port, settings };
         server.resume().await?;
         Ok(server)
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn url(&self) -> String {
@@ -50,6 +64,7 @@ impl Redis {
         let mut command = tied(&self.installation.redis, Signal::Kill, None);
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"]);
         command.args(["--save", "", "--appendonly", "no"]);
+        command.args(&self.settings);
         command.arg("--dir").arg(self.directory.path());
         let log = self.directory.join("log");
         let mut process = Process::spawn("Redis", &mut command, Signal::Kill, &log)?;

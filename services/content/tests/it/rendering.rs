@@ -128,6 +128,20 @@ async fn a_missing_contact_fails_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_for_a_contact_that_was_merged_reads_as_for_the_one_it_became() {
+    let world = World::new().await;
+    world.published(source("Hi")).await;
+    world.segmentation.knows("ann", [("first_name", text("Ann"))]);
+    let name = |id: &str| format!("workspaces/acme/contacts/{id}");
+    world.segmentation.script().aliases.insert(name("visitor"), name("ann"));
+    let messages = render(&world, vec![recipient("visitor"), recipient("ann")]).await.unwrap();
+    for (message, id) in messages.iter().zip(["visitor", "ann"]) {
+        assert_eq!((message.contact.as_str(), message.subject.as_str()), (&*name(id), "Hello Ann"));
+    }
+    assert_eq!(render(&world, vec![recipient("visitor")]).await.unwrap()[0].subject, "Hello Ann");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_rendered_for_one_contact_fails_alone() {
     let world = World::new().await;
     // The template works for every value that the rehearsal knows, and not for a very long list.

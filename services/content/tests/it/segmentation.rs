@@ -1,5 +1,6 @@
 //! The segmentation service, reduced to what content asks of it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -20,6 +21,8 @@ pub(crate) struct Script {
     /// By workspace.
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) contacts: Vec<Contact>,
+    /// Names of contacts that were merged, each with the name of the one it became.
+    pub(crate) aliases: BTreeMap<String, String>,
     pub(crate) is_down: bool,
     /// The calls for contacts, each with the workspace and how many were asked for.
     pub(crate) asked: Vec<(String, usize)>,
@@ -129,6 +132,12 @@ fn batch(
         return Err(Status::unavailable("segmentation is down"));
     }
     script.asked.push((request.parent, request.names.len()));
-    let found = |name: &String| script.contacts.iter().find(|it| it.name == *name).cloned();
-    Ok(BatchGetContactsResponse { contacts: request.names.iter().filter_map(found).collect() })
+    let named = |name: &String| script.aliases.get(name).unwrap_or(name).clone();
+    let found = |name: &String| script.contacts.iter().find(|it| it.name == named(name)).cloned();
+    let mut aliases = script.aliases.clone();
+    aliases.retain(|alias, _| request.names.contains(alias));
+    Ok(BatchGetContactsResponse {
+        contacts: request.names.iter().filter_map(found).collect(),
+        aliases,
+    })
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::SubsecRound;
 use cursus_api::segmentation as proto;
 use cursus_audience::Kind;
-use cursus_ids::{ContactName, SegmentId, SegmentName, SnapshotName, WorkspaceId};
+use cursus_ids::{ContactId, ContactName, SegmentId, SegmentName, SnapshotName, WorkspaceId};
 
 use super::{crm, rule};
 use crate::attribute::{Attribute, Entity};
@@ -17,11 +17,7 @@ use crate::refusal::{Reason, Refusal};
 use crate::segment::{self, DisplayName, Segment, Written};
 use crate::segments::Preview;
 use crate::snapshot::{self, Member, Snapshot};
-use crate::value::Value;
-
-/// Longest text of a value, and the most members of a set of them.
-const LONGEST_TEXT: usize = 1_024;
-const MOST_TEXTS: usize = 64;
+use crate::value::{self, Value};
 
 /// A contact of the workspace, as told; the workspace's attributes are not known here.
 pub(crate) fn told(
@@ -73,11 +69,15 @@ pub(crate) fn event(event: proto::Event, workspace: &WorkspaceId) -> Result<even
     draft.check()
 }
 
-/// An event as those who watch see it.
-pub(crate) fn encode_event(workspace: &WorkspaceId, event: &event::Draft) -> proto::Event {
+/// An event of a contact as those who watch see it.
+pub(crate) fn encode_event(
+    workspace: &WorkspaceId,
+    contact: &ContactId,
+    event: &event::Draft,
+) -> proto::Event {
     proto::Event {
         event_id: event.id.clone(),
-        contact: ContactName::new(workspace.clone(), event.contact.clone()).to_string(),
+        contact: ContactName::new(workspace.clone(), contact.clone()).to_string(),
         event_name: event.name.clone(),
         event_time: Some(rule::encode_moment(event.time)),
         properties: encode_values(&event.properties),
@@ -197,10 +197,9 @@ pub(super) fn foreign(workspace: &WorkspaceId, field: &str) -> Refusal {
 
 fn decode_value(kind: proto::value::Kind, field: impl Fn() -> String) -> Result<Value, Refusal> {
     use proto::value::Kind;
-    let is_fit = |text: &str| text.len() <= LONGEST_TEXT && !text.contains('\0');
     let refuse = |message: &str| Err(Refusal::new(Reason::InvalidField, field(), message));
     Ok(match kind {
-        Kind::Text(text) if is_fit(&text) => Value::Text(text),
+        Kind::Text(text) if value::is_fit(&text) => Value::Text(text),
         Kind::Text(_) => return refuse("use at most 1,024 bytes and no NUL"),
         Kind::Number(number) if number.is_finite() => Value::Number(number),
         Kind::Number(_) => return refuse("use a finite number"),
@@ -209,10 +208,10 @@ fn decode_value(kind: proto::value::Kind, field: impl Fn() -> String) -> Result<
             Some(time) => Value::Time(time.trunc_subsecs(6)),
             None => return refuse("use a time from the year 1 to 9999"),
         },
-        Kind::Texts(set) if set.items.len() > MOST_TEXTS => {
+        Kind::Texts(set) if set.items.len() > value::MOST_TEXTS => {
             return refuse("use at most 64 strings");
         }
-        Kind::Texts(set) if set.items.iter().all(|text| is_fit(text)) => {
+        Kind::Texts(set) if set.items.iter().all(|text| value::is_fit(text)) => {
             Value::Texts(set.items.into_iter().collect())
         }
         Kind::Texts(_) => return refuse("use at most 1,024 bytes a string and no NUL"),
@@ -275,6 +274,20 @@ impl From<Contact> for proto::Contact {
             create_time: Some(rule::encode_moment(contact.create_time)),
             update_time: Some(rule::encode_moment(contact.update_time)),
         }
+    }
+}
+
+/// Contacts, each with the id asked for.
+pub(crate) fn encode_found(found: Vec<(ContactId, Contact)>) -> proto::BatchGetContactsResponse {
+    let alias = |(asked, contact): &(ContactId, Contact)| {
+        let ContactName { workspace, id } = &contact.name;
+        let is_alias = asked != id;
+        let asked = ContactName::new(workspace.clone(), asked.clone());
+        is_alias.then(|| (asked.to_string(), contact.name.to_string()))
+    };
+    proto::BatchGetContactsResponse {
+        aliases: found.iter().filter_map(alias).collect(),
+        contacts: found.into_iter().map(|(_, contact)| contact.into()).collect(),
     }
 }
 

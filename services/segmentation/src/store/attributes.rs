@@ -74,6 +74,33 @@ pub(crate) async fn insert(
     Ok(inserted.rows_affected() == 1)
 }
 
+/// Declares attributes that were never heard of, in a workspace that is locked.
+pub(crate) async fn insert_many(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    attributes: &[(String, Kind)],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let ids: Vec<String> = attributes.iter().map(|(id, _)| id.clone()).collect();
+    let kinds: Vec<String> =
+        attributes.iter().map(|(_, kind)| kind_name(*kind).to_owned()).collect();
+    sqlx::query!(
+        "insert into attributes (workspace_id, attribute_id, number, kind, description, create_time)
+         select $1, attribute_id, (greatest + position)::smallint, kind, '', $4
+         from unnest($2::text[], $3::text[]) with ordinality as told (attribute_id, kind, position)
+             cross join (
+                 select coalesce(max(number), 0) as greatest from attributes where workspace_id = $1
+             ) as numbers",
+        workspace.as_ref(),
+        &ids,
+        &kinds,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 struct Row {
     attribute_id: String,
     entity: String,

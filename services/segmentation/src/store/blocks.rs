@@ -324,3 +324,27 @@ pub(crate) async fn each_event_of(
     }
     Ok(())
 }
+
+/// Whether a change of everything about one contact, as when it departed, waits for evaluation.
+pub(crate) async fn awaits(
+    conn: &mut PgConnection,
+    block: &BlockName,
+    slot: u16,
+) -> sqlx::Result<bool> {
+    let slots = slot.to_le_bytes();
+    sqlx::query_scalar!(
+        r#"select exists (
+             select from block_changes
+             where partition = $1
+                 and workspace_id = $2
+                 and block = $3
+                 and slots = $4
+                 and names is null) as "awaits!""#,
+        block.partition(),
+        block.workspace.as_ref(),
+        block.index,
+        slots.as_slice(),
+    )
+    .fetch_one(conn)
+    .await
+}

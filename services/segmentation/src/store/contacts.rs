@@ -63,23 +63,45 @@ impl Stored {
     }
 }
 
-/// The contacts with these ids that exist, in the order in which they were first written.
+/// The contacts that some ids stand for, each with the id asked for, in the order in which they were first written. One that
+/// was merged into another is that other.
 pub(crate) async fn by_id(
     conn: &mut PgConnection,
     workspace: &WorkspaceId,
     ids: &[String],
-) -> sqlx::Result<Vec<Stored>> {
-    sqlx::query_as!(
-        Stored,
-        "select contact_id, ordinal, email, account_id, attributes, create_time, update_time
+) -> sqlx::Result<Vec<(String, Stored)>> {
+    let rows = sqlx::query!(
+        r#"select contact_id as "asked!", contact_id as "contact_id!", ordinal as "ordinal!",
+             email as "email!", account_id, attributes as "attributes!",
+             create_time as "create_time!", update_time as "update_time!"
          from contacts
          where workspace_id = $1 and contact_id = any($2)
-         order by ordinal",
+         union all
+         select alias, contact_id, contacts.ordinal, email, account_id, attributes, create_time, update_time
+         from departures
+             join contacts
+                 on contacts.workspace_id = departures.workspace_id
+                     and contacts.ordinal = target_ordinal
+         where departures.workspace_id = $1 and alias = any($2)
+         order by 3"#,
         workspace.as_ref(),
         ids,
     )
     .fetch_all(conn)
-    .await
+    .await?;
+    let found = rows.into_iter().map(|row| {
+        let stored = Stored {
+            contact_id: row.contact_id,
+            ordinal: row.ordinal,
+            email: row.email,
+            account_id: row.account_id,
+            attributes: row.attributes,
+            create_time: row.create_time,
+            update_time: row.update_time,
+        };
+        (row.asked, stored)
+    });
+    Ok(found.collect())
 }
 
 /// The contacts with these ordinals, in the order in which they were first written.
@@ -143,20 +165,68 @@ pub(crate) async fn list(
     .await
 }
 
-/// The ordinals of the contacts that exist.
+/// The ordinals of the contacts that some ids stand for, each with the id asked for.
 pub(crate) async fn ordinals(
     conn: &mut PgConnection,
     workspace: &WorkspaceId,
     ids: &[String],
 ) -> sqlx::Result<Vec<(String, i32)>> {
     let rows = sqlx::query!(
-        "select contact_id, ordinal from contacts where workspace_id = $1 and contact_id = any($2)",
+        r#"select contact_id as "asked!", ordinal as "ordinal!" from contacts
+         where workspace_id = $1 and contact_id = any($2)
+         union all
+         select alias, target_ordinal from departures where workspace_id = $1 and alias = any($2)"#,
         workspace.as_ref(),
         ids,
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.contact_id, row.ordinal)).collect())
+    Ok(rows.into_iter().map(|row| (row.asked, row.ordinal)).collect())
+}
+
+/// Keeps the contacts that some ids stand for from departing before the transaction ends, and says who they are. Waits for
+/// those who merge or erase them and for nobody else; in the order of ordinals, like everybody who locks contacts.
+pub(crate) async fn hold(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    ids: &[String],
+) -> Result<Vec<(i32, ContactId)>, Error> {
+    let rows = sqlx::query!(
+        "select ordinal, contact_id from contacts
+         where workspace_id = $1
+             and ordinal = any (array(
+                 select ordinal from contacts where workspace_id = $1 and contact_id = any($2)
+                 union all
+                 select target_ordinal from departures
+                 where workspace_id = $1 and alias = any($2)))
+         order by ordinal
+         for key share",
+        workspace.as_ref(),
+        ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(|row| Ok((row.ordinal, id(&row.contact_id)?))).collect()
+}
+
+/// Locks contacts of which some are to depart: nobody writes them or records anything for them meanwhile.
+pub(crate) async fn lock_departing(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    ordinals: &[i32],
+) -> sqlx::Result<Vec<Stored>> {
+    sqlx::query_as!(
+        Stored,
+        "select contact_id, ordinal, email, account_id, attributes, create_time, update_time
+         from contacts
+         where workspace_id = $1 and ordinal = any($2)
+         order by ordinal
+         for update",
+        workspace.as_ref(),
+        ordinals,
+    )
+    .fetch_all(conn)
+    .await
 }
 
 /// The addresses of contacts, in the order in which they were first written.
@@ -248,6 +318,44 @@ pub(crate) async fn update(
         &emails,
         &accounts as _,
         &attributes,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Writes what a contact holds after another was merged into it. Both are locked.
+pub(crate) async fn update_merged(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    contact: &Stored,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update contacts set email = $3, account_id = $4, attributes = $5, create_time = $6, update_time = $7
+         where workspace_id = $1 and ordinal = $2",
+        workspace.as_ref(),
+        contact.ordinal,
+        contact.email,
+        contact.account_id,
+        contact.attributes,
+        contact.create_time,
+        contact.update_time,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Deletes a contact, which is locked.
+pub(crate) async fn delete(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    ordinal: i32,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "delete from contacts where workspace_id = $1 and ordinal = $2",
+        workspace.as_ref(),
+        ordinal,
     )
     .execute(conn)
     .await?;

@@ -286,3 +286,17 @@ pub(crate) async fn all_members(
     .await?;
     Ok(rows.into_iter().map(|row| (row.block, row.members)).collect())
 }
+
+/// The members of every container of a block, packed.
+pub(crate) async fn of_block(
+    conn: &mut PgConnection,
+    block: &BlockName,
+) -> sqlx::Result<Vec<Vec<u8>>> {
+    sqlx::query_scalar!(
+        "select members from containers where workspace_id = $1 and block = $2",
+        block.workspace.as_ref(),
+        block.index,
+    )
+    .fetch_all(conn)
+    .await
+}

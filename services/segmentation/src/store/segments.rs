@@ -236,6 +236,39 @@ pub(crate) async fn computed(
     ids.iter().map(|text| Ok(SegmentName::new(workspace.clone(), id(text)?))).collect()
 }
 
+/// Has every evaluation of a workspace's blocks that writes be either committed or not begun to write. Comes before
+/// anything is written in a transaction that puts one revision in the place of another: facts are told in the order in
+/// which transactions begin to write.
+pub(crate) async fn exclude_evaluations(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "select pg_advisory_xact_lock(hashtext('evaluation'), hashtext($1))",
+        workspace.as_ref(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Has nobody put revisions of some workspaces in the place of others until the evaluation is committed. Comes before
+/// the evaluation writes anything.
+pub(crate) async fn exclude_promotions(
+    conn: &mut PgConnection,
+    workspaces: &[String],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "select pg_advisory_xact_lock_shared(hashtext('evaluation'), hashtext(workspace_id))
+         from (select distinct workspace_id from unnest($1::text[]) as workspaces (workspace_id)
+             order by workspace_id) as workspaces",
+        workspaces,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Locks a segment against whoever else has another revision of it read or computes one in a block for the first time,
 /// and says which revision is in force and which is read.
 pub(crate) async fn lock(

@@ -1,7 +1,7 @@
 //! Queries about snapshots.
 
 use chrono::{DateTime, Utc};
-use cursus_ids::{SegmentId, SnapshotName};
+use cursus_ids::{SegmentId, SnapshotId, SnapshotName, WorkspaceId};
 use sqlx::PgConnection;
 
 use super::id;
@@ -109,6 +109,113 @@ pub(crate) async fn blocks(
     )
     .fetch_all(conn)
     .await
+}
+
+/// The members of a snapshot in some blocks, packed.
+pub(crate) async fn members_of(
+    conn: &mut PgConnection,
+    name: &SnapshotName,
+    blocks: &[i32],
+) -> sqlx::Result<Vec<(i32, Vec<u8>)>> {
+    let rows = sqlx::query!(
+        "select block, members from snapshot_blocks
+         where workspace_id = $1 and snapshot_id = $2 and block = any($3)",
+        name.workspace.as_ref(),
+        name.id.as_ref(),
+        blocks,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.block, row.members)).collect())
+}
+
+/// Up to `limit` snapshots of a workspace that have members in a block, in the order of their ids, with these.
+pub(crate) async fn with_block(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    block: i32,
+    (after, limit): (&str, i64),
+) -> Result<Vec<(SnapshotId, Vec<u8>)>, Error> {
+    let rows = sqlx::query!(
+        "select snapshot_id, members from snapshot_blocks
+         where workspace_id = $1 and snapshot_id > $2 and block = $3
+         order by snapshot_id
+         limit $4",
+        workspace.as_ref(),
+        after,
+        block,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(|row| Ok((id(&row.snapshot_id)?, row.members))).collect()
+}
+
+/// Locks a snapshot, and reads one of its blocks.
+pub(crate) async fn lock_block(
+    conn: &mut PgConnection,
+    name: &SnapshotName,
+    block: i32,
+) -> sqlx::Result<Option<Block>> {
+    let locked = sqlx::query!(
+        "select from snapshots where workspace_id = $1 and snapshot_id = $2 for update",
+        name.workspace.as_ref(),
+        name.id.as_ref(),
+    );
+    locked.fetch_optional(&mut *conn).await?;
+    sqlx::query_as!(
+        Block,
+        "select block as index, members, labels from snapshot_blocks
+         where workspace_id = $1 and snapshot_id = $2 and block = $3",
+        name.workspace.as_ref(),
+        name.id.as_ref(),
+        block,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Writes a block of a snapshot, which is locked.
+pub(crate) async fn update_block(
+    conn: &mut PgConnection,
+    name: &SnapshotName,
+    block: &Block,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update snapshot_blocks set members = $4, labels = $5
+         where workspace_id = $1 and snapshot_id = $2 and block = $3",
+        name.workspace.as_ref(),
+        name.id.as_ref(),
+        block.index,
+        block.members,
+        &block.labels,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Counts one member less, and of each label as many less as are told.
+pub(crate) async fn count_less(
+    conn: &mut PgConnection,
+    name: &SnapshotName,
+    labels: &[i64],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update snapshots
+         set member_count = member_count - 1,
+             label_counts = array(
+                 select count - less
+                 from unnest(label_counts, $3::bigint[]) with ordinality as label (count, less, place)
+                 order by place)
+         where workspace_id = $1 and snapshot_id = $2",
+        name.workspace.as_ref(),
+        name.id.as_ref(),
+        labels,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Deletes some snapshots whose time has passed, and says how many.

@@ -89,6 +89,23 @@ pub(crate) async fn insert(
     Ok(())
 }
 
+/// Forgets what a contact did alone. What it did together with others tells nobody's name.
+pub(crate) async fn delete_of_contact(
+    conn: &mut PgConnection,
+    block: &BlockName,
+    slot: u16,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "delete from transitions where workspace_id = $1 and block = $2 and slot = $3",
+        block.workspace.as_ref(),
+        block.index,
+        i32::from(slot),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Up to `limit` of a segment that were recorded before one, or up to it, the latest first.
 pub(crate) async fn of_segment(
     conn: &mut PgConnection,

@@ -2,7 +2,7 @@
 
 use cursus_api::segmentation as proto;
 use cursus_api::segmentation::AttributeKind;
-use cursus_testkit::servers::{Installation, Redis};
+use cursus_testkit::servers::{Installation, Redis, RedisCluster};
 use tonic::Code;
 
 use crate::rules::{did, has, is};
@@ -146,6 +146,55 @@ async fn a_redis_that_stops_and_comes_back_empty_changes_no_answer() {
 }
 
 #[tokio::test]
+async fn a_cluster_of_three_holds_the_copies_and_answers() {
+    let cluster = RedisCluster::start(&Installation::find().unwrap()).await.unwrap();
+    let mut world = World::new().await;
+    world.redis_url = cluster.url();
+    let replica = with_pros(&world).await;
+    let mut segments = vec!["pros".to_owned()];
+    for n in 0..12 {
+        segments.push(format!("s{n}"));
+        replica.ready_segment(&format!("s{n}"), is("plan", text("pro"))).await;
+    }
+    for segment in &segments {
+        replica.until_members(segment, &ASKED, &PROS).await;
+    }
+    let held = async || {
+        let mut held = Vec::new();
+        for url in cluster.urls() {
+            let client = redis::Client::open(url).unwrap();
+            let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+            let pattern = format!("cursus:{{{}/*", world.workspace);
+            let keys: Vec<String> =
+                redis::cmd("KEYS").arg(pattern).query_async(&mut connection).await.unwrap();
+            held.push(keys);
+        }
+        held
+    };
+    let before = held().await;
+    assert!(before.iter().all(|keys| !keys.is_empty()), "{before:?}");
+    assert!(before.iter().map(Vec::len).sum::<usize>() >= segments.len());
+    // One event changes all of them at once, on all nodes.
+    replica.write(vec![replica.contact("c1", &[("plan", text("pro"))])]).await.unwrap();
+    for segment in &segments {
+        replica.until_members(segment, &["c0", "c1"], &[true, true]).await;
+    }
+    // The only way to see where an answer comes from is a copy that lies.
+    for (url, keys) in cluster.urls().into_iter().zip(held().await) {
+        let client = redis::Client::open(url).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        for key in keys {
+            let mut set = redis::cmd("SET");
+            set.arg(key).arg(vec![0xff_u8; 8_192]);
+            set.exec_async(&mut connection).await.unwrap();
+        }
+    }
+    for segment in &segments {
+        assert_eq!(replica.check(segment, &["c2"]).await.unwrap().members, [true], "{segment}");
+    }
+}
+
+#[tokio::test]
 async fn what_redis_says_about_old_versions_is_never_believed() {
     let world = World::new().await;
     let replica = with_pros(&world).await;
@@ -211,12 +260,12 @@ async fn a_segment_being_computed_has_no_members_to_ask_about() {
     replica.until_members("active", &["c0", "c1"], &[true, false]).await;
 }
 
-async fn connect(world: &World) -> redis::aio::MultiplexedConnection {
+pub(crate) async fn connect(world: &World) -> redis::aio::MultiplexedConnection {
     let client = redis::Client::open(world.redis_url.as_str()).unwrap();
     client.get_multiplexed_async_connection().await.unwrap()
 }
 
-async fn keys(world: &World) -> Vec<String> {
+pub(crate) async fn keys(world: &World) -> Vec<String> {
     let mut connection = connect(world).await;
     let pattern = format!("cursus:{{{}/*", world.workspace);
     redis::cmd("KEYS").arg(pattern).query_async(&mut connection).await.unwrap()

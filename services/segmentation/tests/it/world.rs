@@ -9,7 +9,9 @@ use clap::Parser;
 use cursus_ambient::Ambient;
 use cursus_api::segmentation as proto;
 use cursus_api::segmentation::crm_service_client::CrmServiceClient;
+use cursus_api::segmentation::ingest_service_client::IngestServiceClient;
 use cursus_api::segmentation::insight_service_client::InsightServiceClient;
+use cursus_api::segmentation::privacy_service_client::PrivacyServiceClient;
 use cursus_api::segmentation::segmentation_service_client::SegmentationServiceClient;
 use cursus_segmentation::{Config, MIGRATOR, Segmentation};
 pub(crate) use cursus_testkit::clients::refused;
@@ -21,6 +23,7 @@ use tonic::Status;
 
 pub(crate) type Client = SegmentationServiceClient<Authorized>;
 pub(crate) type Crm = CrmServiceClient<Authorized>;
+pub(crate) type IngestClient = IngestServiceClient<Authorized>;
 
 /// How long a test waits for a condition. Nothing takes this long; a slow machine might.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -40,6 +43,8 @@ pub(crate) struct World {
 /// A replica, in a runtime of its own, so that it can be killed.
 pub(crate) struct Replica {
     address: SocketAddr,
+    /// Where calls of the tracking API are taken.
+    pub(crate) ingest_address: SocketAddr,
     host: Host,
     workspace: String,
 }
@@ -49,9 +54,10 @@ impl World {
         let database = scratch::database("segmentation", &MIGRATOR).await.unwrap();
         let files = tempfile::tempdir().unwrap();
         let workspace = scratch::unique("w");
-        let everybody: [(&str, &[&str], &str); 4] = [
+        let everybody: [(&str, &[&str], &str); 5] = [
             ("ada", &["editor"], &workspace),
             ("edith", &["viewer"], &workspace),
+            ("root", &["admin"], &workspace),
             ("delivery", &["service"], "*"),
             ("mallory", &["editor"], "elsewhere"),
         ];
@@ -86,8 +92,9 @@ impl World {
         let built = Host::build(move || Segmentation::build(config, ambient)).await;
         let (mut host, segmentation) = built.unwrap();
         let address = segmentation.local_addr();
+        let ingest_address = segmentation.ingest_addr().unwrap();
         host.run(|shutdown| segmentation.run(shutdown));
-        Replica { address, host, workspace: self.workspace.clone() }
+        Replica { address, ingest_address, host, workspace: self.workspace.clone() }
     }
 
     pub(crate) fn parent(&self) -> String {
@@ -100,6 +107,7 @@ impl World {
             "cursus-segmentation".to_owned(),
             "--listen=127.0.0.1:0".to_owned(),
             "--admin-listen=127.0.0.1:0".to_owned(),
+            "--ingest-listen=127.0.0.1:0".to_owned(),
             format!("--identities-file={}", path("identities")),
             format!("--service-token-file={}", path("token")),
             format!("--database-url={}", self.database_url),
@@ -113,11 +121,21 @@ impl World {
 }
 
 impl Replica {
-    /// A client that is `ada` (editor), `edith` (viewer), `delivery` (service, of all workspaces) or `mallory` (editor of
-    /// another workspace).
+    /// A client that is `ada` (editor), `edith` (viewer), `root` (admin), `delivery` (service, of all workspaces) or
+    /// `mallory` (editor of another workspace).
     pub(crate) fn client_of(&self, who: &str) -> Client {
         SegmentationServiceClient::new(channel(self.address, &format!("{who}-token")).unwrap())
             .max_decoding_message_size(16 << 20)
+    }
+
+    /// The same for what comes in otherwise.
+    pub(crate) fn ingest_of(&self, who: &str) -> IngestClient {
+        IngestServiceClient::new(channel(self.address, &format!("{who}-token")).unwrap())
+    }
+
+    /// The same for privacy.
+    pub(crate) fn privacy_of(&self, who: &str) -> PrivacyServiceClient<Authorized> {
+        PrivacyServiceClient::new(channel(self.address, &format!("{who}-token")).unwrap())
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -256,6 +274,47 @@ impl Replica {
     pub(crate) async fn segment(&self, id: &str) -> Result<proto::Segment, Status> {
         let request = proto::GetSegmentRequest { name: self.segment_name(id) };
         Ok(self.client().get_segment(request).await?.into_inner())
+    }
+
+    pub(crate) async fn get(&self, contact: &str) -> Result<proto::Contact, Status> {
+        let request = proto::GetContactRequest { name: self.contact_name(contact) };
+        Ok(self.client().get_contact(request).await?.into_inner())
+    }
+
+    /// The ids of all contacts, as listed.
+    pub(crate) async fn listed(&self) -> Vec<String> {
+        let request = proto::ListContactsRequest {
+            parent: self.parent(),
+            page_size: 1_000,
+            ..proto::ListContactsRequest::default()
+        };
+        let page = self.client().list_contacts(request).await.unwrap().into_inner();
+        page.contacts.iter().map(|contact| id_of(&contact.name)).collect()
+    }
+
+    pub(crate) async fn merge(&self, source: &str, target: &str) -> Result<proto::Contact, Status> {
+        let request = proto::MergeContactsRequest {
+            source: self.contact_name(source),
+            target: self.contact_name(target),
+            request_id: String::new(),
+        };
+        Ok(self.privacy_of("ada").merge_contacts(request).await?.into_inner())
+    }
+
+    pub(crate) async fn erase(&self, contact: &str) -> Result<proto::Erasure, Status> {
+        let name = self.contact_name(contact);
+        let request = proto::EraseContactRequest { name, request_id: String::new() };
+        Ok(self.privacy_of("root").erase_contact(request).await?.into_inner())
+    }
+
+    /// Waits until nothing is left.
+    pub(crate) async fn erased(&self, erasure: &proto::Erasure) -> proto::Erasure {
+        until("the erasure is complete", async || {
+            let request = proto::GetErasureRequest { name: erasure.name.clone() };
+            let erasure = self.privacy_of("root").get_erasure(request).await.ok()?.into_inner();
+            (erasure.state() == proto::erasure::State::Complete).then_some(erasure)
+        })
+        .await
     }
 
     /// Creates a segment and waits for its members.
