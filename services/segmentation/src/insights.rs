@@ -153,14 +153,13 @@ impl Insights {
         let mut seen = self.questions.ask(&blocks, &mentions, look.clone()).await;
         let mut total = Prospect::new(now, days, |_| Bitset::default());
         for block in blocks {
-            let prospect = match seen.remove(&block) {
-                Some(prospect) => prospect,
-                None => {
-                    let extent = Extent { block: &block, contact_count, slots: None };
-                    let wanted = mentions.clone();
-                    let columns = blocks::load(&mut tx, extent, &vocabulary, wanted, now).await?;
-                    look(&block, &columns, now)
-                }
+            let prospect = if let Some(prospect) = seen.remove(&block) {
+                prospect
+            } else {
+                let extent = Extent { block: &block, contact_count, slots: None };
+                let wanted = mentions.clone();
+                let columns = blocks::load(&mut tx, extent, &vocabulary, wanted, now).await?;
+                look(&block, &columns, now)
             };
             total.add(&prospect);
         }

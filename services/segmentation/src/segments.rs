@@ -193,14 +193,13 @@ impl Segments {
         let mut total =
             Glance { clauses: plan.funnel(&nobody, now.timestamp_micros()), ..Glance::default() };
         for block in blocks {
-            let glance = match seen.remove(&block) {
-                Some(glance) => glance,
-                None => {
-                    let extent = Extent { block: &block, contact_count, slots: None };
-                    let wanted = plan.mentions().clone();
-                    let columns = blocks::load(&mut tx, extent, &vocabulary, wanted, now).await?;
-                    look(&block, &columns, now)
-                }
+            let glance = if let Some(glance) = seen.remove(&block) {
+                glance
+            } else {
+                let extent = Extent { block: &block, contact_count, slots: None };
+                let wanted = plan.mentions().clone();
+                let columns = blocks::load(&mut tx, extent, &vocabulary, wanted, now).await?;
+                look(&block, &columns, now)
             };
             total.add(glance);
         }

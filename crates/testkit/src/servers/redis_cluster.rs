@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::{Installation, Redis};
 use crate::port;
 
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
 /// The slots of each node.
 const SLOTS: [(u16, u16); 3] = [(0, 5_460), (5_461, 10_922), (10_923, 16_383)];
