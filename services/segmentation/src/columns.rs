@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use cursus_audience::{Block, Mentions, Plan};
 use cursus_ids::WorkspaceId;
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
 use crate::blocks::{self, Extent};
 use crate::{block, references, store};
@@ -25,6 +25,8 @@ pub async fn load(
     now: DateTime<Utc>,
 ) -> anyhow::Result<Columns> {
     let workspace: WorkspaceId = workspace.parse()?;
+    let mut tx = conn.begin().await?;
+    let conn = &mut *tx;
     let vocabulary = store::attributes::all(conn, &workspace).await?;
     let mut plans = BTreeMap::new();
     let mut mentions = Mentions::default();
@@ -39,5 +41,6 @@ pub async fn load(
         let extent = Extent { block, contact_count, slots: None };
         blocks.push(blocks::load(conn, extent, &vocabulary, mentions.clone(), now).await?);
     }
+    tx.rollback().await?;
     Ok(Columns { blocks, plans })
 }

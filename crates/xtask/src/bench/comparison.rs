@@ -112,7 +112,7 @@ impl fmt::Display for Comparison<'_> {
             )?;
         }
         let seconds = loaded.events_took.as_secs_f64();
-        let rate = bytes(loaded.events) / seconds;
+        let rate = float(loaded.events) / seconds;
         writeln!(
             f,
             "{} contacts and {} events, filled into Postgres at {rate:.0} events/s with their index.",
@@ -124,15 +124,15 @@ impl fmt::Display for Comparison<'_> {
             "From creation until all are ready: {load:.1} s (target under {LOAD_SECONDS} s: {}).",
             verdict(load < LOAD_SECONDS)
         )?;
-        let resident = bytes(report.resident_bytes);
+        let resident = float(report.resident_bytes);
         writeln!(
             f,
             "Resident memory then: {:.0} MB (target under {:.0} MB: {}), at most {:.0} MB until then; the columns: {:.0} MB.",
             resident / 1e6,
             RESIDENT_BYTES / 1e6,
             verdict(resident < RESIDENT_BYTES),
-            bytes(report.peak_bytes) / 1e6,
-            bytes(report.column_bytes) / 1e6,
+            float(report.peak_bytes) / 1e6,
+            float(report.column_bytes) / 1e6,
         )?;
         if !rows.iter().all(Row::is_confirmed) {
             writeln!(f, "Nobody else counted: the counts are not confirmed.")?;
@@ -150,7 +150,7 @@ fn verdict(is_met: bool) -> &'static str {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "it is printed with few digits")]
-fn bytes(count: u64) -> f64 {
+fn float(count: u64) -> f64 {
     count as f64
 }
 

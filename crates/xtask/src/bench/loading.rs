@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail};
 use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::process::Command;
@@ -112,7 +112,7 @@ async fn copy(
     let status = rows.wait().await?;
     if !status.success() {
         copying.abort("the rows ended early").await?;
+        bail!("{} cannot be read", file.display());
     }
-    ensure!(status.success(), "{} cannot be read", file.display());
     Ok(copying.finish().await?)
 }

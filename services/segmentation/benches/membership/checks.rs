@@ -65,7 +65,7 @@ async fn single(bench: &Bench, seconds: u32) -> anyhow::Result<Times> {
         let mut client = clients[usize::try_from(n).unwrap_or_default() % clients.len()].clone();
         async move {
             client.check_membership(request).await?;
-            Ok(())
+            anyhow::Ok(())
         }
     };
     let called = Pace { rate: checks, seconds }.keep(call).await?;

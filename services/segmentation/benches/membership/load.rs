@@ -55,7 +55,7 @@ async fn record(bench: &Bench) -> anyhow::Result<Vec<Duration>> {
         let mut client = client.clone();
         async move {
             client.batch_record_events(request).await?;
-            Ok(())
+            anyhow::Ok(())
         }
     };
     let called = Pace { rate: rate / batch, seconds }.keep(call).await?;
