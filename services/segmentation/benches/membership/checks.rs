@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::audience::{name, segment};
 use crate::figures::{Figures, Times};
-use crate::pace::Pace;
+use crate::pace::{Kept, Pace};
 use crate::service::Client;
 use crate::{Arguments, Bench};
 
@@ -27,7 +27,9 @@ pub(crate) async fn measure(bench: &Bench, figures: &mut Figures) -> anyhow::Res
     let Arguments { checks, visitors, seconds, .. } = bench.arguments;
     meet(bench).await?;
     single(bench, WARM_UP).await?;
-    let times = single(bench, seconds).await?;
+    let single = single(bench, seconds).await?;
+    figures.tell_failed("single checks", &single.failed);
+    let times = Times::new(single.answered.into_iter().map(|(took, ())| took));
     let is_met = times.quantile(990) < Duration::from_millis(2);
     figures.judge(
         &format!(
@@ -54,7 +56,7 @@ async fn meet(bench: &Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn single(bench: &Bench, seconds: u32) -> anyhow::Result<Times> {
+async fn single(bench: &Bench, seconds: u32) -> anyhow::Result<Kept<()>> {
     let Arguments { checks, visitors, .. } = bench.arguments;
     let segments = bench.arguments.common_segments();
     let clients = bench.clients.clone();
@@ -68,8 +70,7 @@ async fn single(bench: &Bench, seconds: u32) -> anyhow::Result<Times> {
             anyhow::Ok(())
         }
     };
-    let called = Pace { rate: checks, seconds }.keep(call).await?;
-    Ok(Times::new(called.into_iter().map(|(took, ())| took)))
+    Pace { rate: checks, seconds }.keep(call).await
 }
 
 /// Checks each second, when every answer is followed by the next question at once.

@@ -26,6 +26,13 @@ impl Figures {
         let verdict = if is_met { "met" } else { "missed" };
         self.0.push(format!("{what}: {figure} (target {target}: {verdict})"));
     }
+
+    /// Calls that failed, if any did: their times are in no figure.
+    pub(crate) fn tell_failed(&mut self, what: &str, failed: &[anyhow::Error]) {
+        if let Some(first) = failed.first() {
+            self.0.push(format!("{what}: {} failed, the first because: {first:#}", failed.len()));
+        }
+    }
 }
 
 impl fmt::Display for Figures {

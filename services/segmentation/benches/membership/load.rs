@@ -9,11 +9,12 @@ use rand::{RngExt, SeedableRng};
 
 use crate::audience::{DEEDS, PROBED, event, name, segment};
 use crate::figures::{Figures, Times};
-use crate::pace::Pace;
+use crate::pace::{Kept, Pace};
 use crate::service::{Client, parent};
 use crate::{Arguments, Bench, deadlines};
 
 const POLL: Duration = Duration::from_millis(1);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn measure(bench: &Bench, figures: &mut Figures) -> anyhow::Result<()> {
     let Bench { arguments, ambient, .. } = bench;
@@ -23,7 +24,11 @@ pub(crate) async fn measure(bench: &Bench, figures: &mut Figures) -> anyhow::Res
     let ended = ambient.now();
 
     let what = format!("at {rate} events/s in calls of {batch}, {segments} segments");
-    figures.tell(&format!("{what}, a call answered"), Times::new(recorded));
+    let answered = Times::new(recorded.answered.into_iter().map(|(took, ())| took));
+    figures.tell(&format!("{what}, a call answered"), answered);
+    figures.tell_failed("calls of events", &recorded.failed);
+    figures.tell_failed("probes", &probed.failed);
+    let probed = probed.answered;
     let visible = Times::new(probed.iter().map(|(visible, _)| *visible));
     let is_met = visible.quantile(500) < Duration::from_millis(20)
         && visible.quantile(990) < Duration::from_millis(100);
@@ -39,8 +44,8 @@ pub(crate) async fn measure(bench: &Bench, figures: &mut Figures) -> anyhow::Res
     deadlines::meanwhile(bench, (begun, ended), figures).await
 }
 
-/// How long each call of events took.
-async fn record(bench: &Bench) -> anyhow::Result<Vec<Duration>> {
+/// Calls of events.
+async fn record(bench: &Bench) -> anyhow::Result<Kept<()>> {
     let Bench { arguments, client, ambient, .. } = bench;
     let Arguments { rate, batch, seconds, .. } = *arguments;
     let (client, ambient, contacts) = (client.clone(), ambient.clone(), arguments.first_probe());
@@ -58,13 +63,12 @@ async fn record(bench: &Bench) -> anyhow::Result<Vec<Duration>> {
             anyhow::Ok(())
         }
     };
-    let called = Pace { rate: rate / batch, seconds }.keep(call).await?;
-    Ok(called.into_iter().map(|(took, ())| took).collect())
+    Pace { rate: rate / batch, seconds }.keep(call).await
 }
 
 /// Each probe is an event of a contact of its own, after which a check is repeated until it says yes: how long that took
-/// from when the event was to be sent, and from when it was acknowledged.
-async fn probe(bench: &Bench) -> anyhow::Result<Vec<(Duration, Duration)>> {
+/// from when the event was acknowledged, beside how long in all.
+async fn probe(bench: &Bench) -> anyhow::Result<Kept<Duration>> {
     let Bench { arguments, ambient, .. } = bench;
     // Connections of its own: what waits behind the others' calls would not be the service's time.
     let (client, ambient, first) =
@@ -88,9 +92,13 @@ async fn watch(mut client: Client, contact: u32, ambient: &Ambient) -> anyhow::R
             segment: segment(PROBED),
             contacts: vec![name(contact)],
         };
-        let checked = client.check_membership(request).await?.into_inner();
-        if checked.members == [true] {
+        // A check that is refused is tried again; the time runs on.
+        let checked = client.check_membership(request).await;
+        if checked.is_ok_and(|checked| checked.get_ref().members == [true]) {
             return Ok(acknowledged.elapsed());
+        }
+        if acknowledged.elapsed() > PATIENCE {
+            anyhow::bail!("contact {contact} was not seen in the segment within {PATIENCE:?}");
         }
         tokio::time::sleep(POLL).await;
     }

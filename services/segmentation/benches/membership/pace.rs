@@ -7,6 +7,14 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
+/// What became of the calls.
+pub(crate) struct Kept<T> {
+    /// How long each took that was answered, and what came of it.
+    pub(crate) answered: Vec<(Duration, T)>,
+    /// Those that failed were no reason for the others to stop.
+    pub(crate) failed: Vec<anyhow::Error>,
+}
+
 /// So many calls each second, for so many seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
@@ -19,11 +27,11 @@ impl Pace {
         self.rate * self.seconds
     }
 
-    /// Makes the calls. Says how long each took, and what came of it.
+    /// Makes the calls.
     pub(crate) async fn keep<T, F>(
         self,
         call: impl Fn(u32) -> F + Send + 'static,
-    ) -> anyhow::Result<Vec<(Duration, T)>>
+    ) -> anyhow::Result<Kept<T>>
     where
         T: Send + 'static,
         F: Future<Output = anyhow::Result<T>> + Send + 'static,
@@ -43,10 +51,13 @@ impl Pace {
             };
             (0..self.calls()).map(begin).collect::<Vec<_>>()
         });
-        let mut all = Vec::new();
+        let mut kept = Kept { answered: Vec::new(), failed: Vec::new() };
         for calling in pacing.await? {
-            all.push(calling.await??);
+            match calling.await? {
+                Ok(answered) => kept.answered.push(answered),
+                Err(failure) => kept.failed.push(failure),
+            }
         }
-        Ok(all)
+        Ok(kept)
     }
 }
