@@ -78,6 +78,7 @@ struct Found {
     evaluated: u32,
     median_millis: f64,
     least_millis: f64,
+    busy_millis: f64,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -135,13 +136,14 @@ fn time(
     (member_count, now): (i64, DateTime<Utc>),
 ) -> anyhow::Result<Found> {
     let plan = columns.plans.get(id).with_context(|| format!("segment `{id}` has no plan"))?;
-    let Timing { members, median, least } =
+    let Timing { members, median, least, busy } =
         timing::measure(plan, &columns.blocks, now.timestamp_micros());
     Ok(Found {
         member_count,
         evaluated: members,
         median_millis: median.as_secs_f64() * 1e3,
         least_millis: least.as_secs_f64() * 1e3,
+        busy_millis: busy.as_secs_f64() * 1e3,
     })
 }
 

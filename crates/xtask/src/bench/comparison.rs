@@ -29,6 +29,8 @@ pub(crate) struct Row {
     pub(crate) expected: Option<i64>,
     pub(crate) median_millis: f64,
     pub(crate) least_millis: f64,
+    /// What each thread ran for it: on a busy machine less than it took.
+    pub(crate) busy_millis: f64,
     pub(crate) peers: Vec<(Engine, Answer)>,
 }
 
@@ -97,6 +99,7 @@ impl fmt::Display for Comparison<'_> {
         for row in rows {
             write!(f, "{:<width$}{:>10}", row.name, row.members)?;
             write!(f, "{:>12.3}{:>10.3}", row.median_millis, row.least_millis)?;
+            write!(f, "{:>10.3}", row.busy_millis)?;
             for (engine, width) in Engine::ALL.into_iter().zip([11, 15]) {
                 write!(f, "{:>width$}", or_dash(row.peer(engine), 2))?;
             }
@@ -169,6 +172,7 @@ mod tests {
             expected: None,
             median_millis,
             least_millis: median_millis,
+            busy_millis: median_millis,
             peers: peers.iter().map(answer).collect(),
         }
     }

@@ -63,6 +63,7 @@ struct Found {
     evaluated: i64,
     median_millis: f64,
     least_millis: f64,
+    busy_millis: f64,
 }
 
 pub(crate) async fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
@@ -99,6 +100,7 @@ pub(crate) async fn run(workspace: &Workspace, options: &Options) -> anyhow::Res
             expected: segment.expected.filter(|_| is_known),
             median_millis: found.median_millis,
             least_millis: found.least_millis,
+            busy_millis: found.busy_millis,
             peers: peers.iter().filter_map(answer).collect(),
         })
     });

@@ -16,6 +16,8 @@ pub(crate) struct Timing {
     pub(crate) members: u32,
     pub(crate) median: Duration,
     pub(crate) least: Duration,
+    /// How long each thread ran for one evaluation, on average: on a busy machine less than that took.
+    pub(crate) busy: Duration,
 }
 
 /// Evaluates a plan again and again; threads take the next block as soon as they are done with one.
@@ -37,18 +39,31 @@ pub(crate) fn measure(plan: &Plan, blocks: &[Block], now: i64) -> Timing {
         }
         began.elapsed()
     };
-    let runs = || -> Vec<Duration> { (0..=RUNS).map(run).collect() };
-    let mut times = thread::scope(|scope| {
+    let runs = || {
+        let began = on_processor();
+        let times: Vec<Duration> = (0..=RUNS).map(run).collect();
+        (times, on_processor().saturating_sub(began))
+    };
+    let (mut times, busy) = thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(runs)).collect();
-        let times = runs();
-        others.into_iter().for_each(|other| drop(other.join().expect("it does not panic")));
-        times
+        let (times, busy) = runs();
+        let others = others.into_iter().map(|other| other.join().expect("it does not panic").1);
+        (times, others.fold(busy, |sum, busy| sum + busy))
     });
+    let evaluations = (RUNS + 1) * u32::try_from(threads).unwrap_or(1);
     times.remove(0);
     times.sort();
     Timing {
         members: members.into_inner() / (RUNS + 1),
         median: times[times.len() / 2],
         least: times[0],
+        busy: busy / evaluations,
     }
+}
+
+/// How long this thread has run; nothing where Linux does not tell.
+fn on_processor() -> Duration {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = told.split(' ').next().and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or_default())
 }
