@@ -37,12 +37,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run the benchmarks of the engines.
-    Bench {
-        /// Passed on to `cargo bench`.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        extra: Vec<String>,
-    },
+    /// Measure how fast it is: the engines by themselves, or the services with all they need.
+    Bench(bench::Arguments),
     /// Check the Helm chart, and what it renders.
     Chart,
     /// Run a campaign from import to report, and compare the report with what happened.
@@ -102,7 +98,7 @@ async fn main() -> ExitCode {
 async fn run(verb: Verb) -> anyhow::Result<()> {
     let workspace = Workspace::find().await?;
     match verb {
-        Verb::Bench { extra } => bench::all(&workspace, &extra).await,
+        Verb::Bench(arguments) => bench::run(&workspace, arguments).await,
         Verb::Chart => chart::check(&workspace).await,
         Verb::Demo { hillstrom } => demo::run(&workspace, hillstrom).await,
         Verb::Deny => deny::check(&workspace).await,

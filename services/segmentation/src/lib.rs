@@ -23,6 +23,8 @@ mod blocks;
 mod call;
 mod calls;
 mod causes;
+#[doc(hidden)]
+pub mod columns;
 mod config;
 mod contact;
 mod contacts;

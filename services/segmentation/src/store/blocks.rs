@@ -210,6 +210,17 @@ pub(crate) struct EventsWanted<'a> {
     pub(crate) with_properties: bool,
 }
 
+/// Has every query of this transaction be planned for the values it is asked with. A plan for any values takes a block
+/// for few rows and visits the table for each, where the index alone would do; and compiling takes longer than reading.
+pub(crate) async fn plan_for_values(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query(
+        "select set_config('plan_cache_mode', 'force_custom_plan', true), set_config('jit', 'off', true)",
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Reads a run of contacts, one after another.
 pub(crate) async fn each_contact(
     conn: &mut PgConnection,
