@@ -8,8 +8,10 @@ use crate::special::gamma::{deviance, stirling_error};
 
 /// Tables this much likelier than the observed one still count as equally likely: rounding must not decide.
 const TIE: f64 = 1e-7;
-/// Above this deviation of the count its distribution is normal to a relative millionth and summing it takes seconds.
-const LARGE: f64 = 1e6;
+/// Above this deviation of the count its distribution is as good as normal, and summing it would take long.
+const LARGE: f64 = 1e5;
+/// Above this neighbouring whole numbers are no longer told apart.
+const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// The p-values of one planned look.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,7 +25,7 @@ pub struct Exact {
 /// equal. Two-sided is the probability of all tables no likelier than the observed one.
 pub fn exact(comparison: Comparison) -> Exact {
     let urn = Hypergeometric::of(comparison);
-    if urn.deviation() > LARGE {
+    if urn.deviation() > LARGE || urn.whole() > EXACT {
         return Exact {
             p_two_sided: comparison.p_two_sided(),
             p_arm_greater: comparison.p_arm_greater(),
@@ -65,6 +67,10 @@ impl Hypergeometric {
         }
     }
 
+    fn whole(&self) -> f64 {
+        self.successes + self.failures
+    }
+
     fn least(&self) -> f64 {
         (self.drawn - self.failures).max(0.0)
     }
@@ -74,19 +80,18 @@ impl Hypergeometric {
     }
 
     fn mode(&self) -> f64 {
-        let whole = self.successes + self.failures;
-        ((self.drawn + 1.0) * ((self.successes + 1.0) / (whole + 2.0))).floor()
+        ((self.drawn + 1.0) * ((self.successes + 1.0) / (self.whole() + 2.0))).floor()
     }
 
     fn deviation(&self) -> f64 {
-        let whole = self.successes + self.failures;
+        let whole = self.whole();
         let share = self.drawn / whole;
         (self.successes * share * (1.0 - share) * (self.failures / whole)).sqrt()
     }
 
     /// Loader (2000): a quotient of three binomial probabilities, each free of cancellation.
     fn ln_probability(&self, x: f64) -> f64 {
-        let whole = self.successes + self.failures;
+        let whole = self.whole();
         let rest = whole - self.drawn;
         ln_binomial(x, self.successes, (self.drawn, rest))
             + ln_binomial(self.drawn - x, self.failures, (self.drawn, rest))
@@ -216,6 +221,8 @@ mod tests {
     fn absurd_counts_end() {
         let huge = test(u64::MAX / 2, u64::MAX, u64::MAX / 2 + 5, u64::MAX);
         assert!(huge.p_two_sided > 0.99);
+        let lopsided = test(u64::MAX - 3, u64::MAX, u64::MAX - 9, u64::MAX - 1);
+        assert!(lopsided.p_two_sided <= 1.0);
         let wide = test(400_000, 2_000_000, 401_000, 2_000_000);
         let z = 1_000.0 / (801_000.0_f64 * (1.0 - 0.200_25)).sqrt();
         assert!((wide.p_two_sided - crate::special::normal::two_sided(z)).abs() < 1e-3);
