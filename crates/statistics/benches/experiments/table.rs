@@ -46,7 +46,7 @@ impl Row {
                 designed.map(percent).unwrap_or_default(),
                 limit.map(|limit| format!("<= {}", percent(limit))).unwrap_or_default(),
             ),
-            None => Default::default(),
+            None => (String::new(), String::new(), String::new()),
         };
         println!(
             "{:<58}{:>9}{:>9}{:>11}{:>9}{:>9}{:>11}  {}",

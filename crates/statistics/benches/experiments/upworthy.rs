@@ -32,17 +32,18 @@ struct Line {
 /// Impressions and clicks of every arm.
 type Counts = Vec<(u32, u32)>;
 
-/// What each way of looking makes of a test.
-#[derive(Debug, Clone, Copy, Default)]
-struct Found {
-    held: bool,
-    standard: bool,
-    fast: bool,
-    streaming: bool,
-    peeking: bool,
-    peeking_any_pair: bool,
-    probably_best: bool,
-}
+/// What each way of looking makes of a test: whether it is held, or an arm found best.
+type Found = [bool; WAYS.len()];
+
+const WAYS: [&str; 7] = [
+    "held for a sample-ratio mismatch",
+    "promoted by the standard design (gate .8)",
+    "promoted in fast mode (gate .5)",
+    "promoted without a gate",
+    "peeking: leader over all others z > 1.96 at any look",
+    "peeking: leader over any other z > 1.96 at any look",
+    "peeking: P(best) > 95 % at any look",
+];
 
 pub(crate) fn print(path: &Path) -> Result<(), Box<dyn Error>> {
     let mut tests: BTreeMap<String, Counts> = BTreeMap::new();
@@ -51,29 +52,20 @@ pub(crate) fn print(path: &Path) -> Result<(), Box<dyn Error>> {
         tests.entry(line.clickability_test_id).or_default().push((line.impressions, line.clicks));
     }
     let tests: Vec<Counts> = tests.into_values().collect();
-    let observed = judge(&tests, |_, counts| counts.clone())?;
+    let observed = judge(&tests, |_, counts| counts.to_vec())?;
     let dealt = judge(&tests, deal)?;
     println!("\nUpworthy: {} tests, {LOOKS} looks each", tests.len());
     println!("{:<58}{:>9}{:>18}", "", "observed", "nothing differs");
-    let count = |of: fn(&Found) -> bool, found: &[Found]| found.iter().filter(|it| of(it)).count();
-    let lines: [(&str, fn(&Found) -> bool); 7] = [
-        ("held for a sample-ratio mismatch", |found| found.held),
-        ("promoted by the standard design (gate .8)", |found| found.standard),
-        ("promoted in fast mode (gate .5)", |found| found.fast),
-        ("promoted without a gate", |found| found.streaming),
-        ("peeking: leader over all others z > 1.96 at any look", |found| found.peeking),
-        ("peeking: leader over any other z > 1.96 at any look", |found| found.peeking_any_pair),
-        ("peeking: P(best) > 95 % at any look", |found| found.probably_best),
-    ];
-    for (title, of) in lines {
-        println!("{title:<58}{:>9}{:>18}", count(of, &observed), count(of, &dealt));
+    for (way, title) in WAYS.into_iter().enumerate() {
+        let count = |found: &[Found]| found.iter().filter(|found| found[way]).count();
+        println!("{title:<58}{:>9}{:>18}", count(&observed), count(&dealt));
     }
     Ok(())
 }
 
 fn judge(
     tests: &[Counts],
-    counts: impl Fn(&mut Dice, &Counts) -> Counts + Sync,
+    counts: impl Fn(&mut Dice, &[(u32, u32)]) -> Counts + Sync,
 ) -> Result<Vec<Found>, cursus_statistics::Error> {
     let found = crowd::run(500, tests.len() as u64, |dice, number| {
         let number = usize::try_from(number).unwrap_or_default();
@@ -84,7 +76,7 @@ fn judge(
 }
 
 /// The same clicks on impressions of any arm.
-fn deal(dice: &mut Dice, counts: &Counts) -> Counts {
+fn deal(dice: &mut Dice, counts: &[(u32, u32)]) -> Counts {
     let clicks: u32 = counts.iter().map(|(_, clicks)| clicks).sum();
     let whole: u32 = counts.iter().map(|(impressions, _)| impressions).sum();
     let mut dealt: Counts = counts.iter().map(|(impressions, _)| (*impressions, 0)).collect();
@@ -102,7 +94,7 @@ fn deal(dice: &mut Dice, counts: &Counts) -> Counts {
     dealt
 }
 
-fn looks(dice: &mut Dice, counts: &Counts) -> Vec<Look> {
+fn looks(dice: &mut Dice, counts: &[(u32, u32)]) -> Vec<Look> {
     let arms: Vec<Vec<ArmCounts>> = counts
         .iter()
         .map(|(impressions, clicks)| {
@@ -133,18 +125,16 @@ fn find(looks: &[Look]) -> Result<Found, cursus_statistics::Error> {
     let arms = looks.last().map_or(0, |look| look.arms.len());
     let standard = Design::standard(Weights::equal(arms)?);
     let evidence = Evidence { looks, sending: Sending::Complete, guardrails: &[] };
-    let mut found = Found::default();
     // Impressions came evenly, so the ratio at the end is the ratio; a test held then is held whatever came before.
     let last = replay(&standard, &evidence)?;
-    found.held = last.last().is_some_and(|it| it.reason == Reason::SampleRatioMismatch);
-    let promotes = |design: &Design| -> Result<bool, cursus_statistics::Error> {
-        Ok(replay(design, &evidence)?.iter().any(is_promotion))
+    let held = last.last().is_some_and(|it| it.reason == Reason::SampleRatioMismatch);
+    let promotes = |maturity_gate: Fraction| -> Result<bool, cursus_statistics::Error> {
+        let design = Design { maturity_gate, ..standard.clone() };
+        Ok(!held && replay(&design, &evidence)?.iter().any(is_promotion))
     };
-    if !found.held {
-        found.standard = promotes(&standard)?;
-        found.fast = promotes(&Design { maturity_gate: Fraction::HALF, ..standard.clone() })?;
-        found.streaming = promotes(&Design { maturity_gate: Fraction::ZERO, ..standard })?;
-    }
+    let gates = [standard.maturity_gate, Fraction::HALF, Fraction::ZERO];
+    let [by_standard, fast, ungated] = gates.map(promotes);
+    let (mut over_all, mut over_any, mut probably) = (false, false, false);
     for look in looks {
         let rates: Vec<Proportion> = look
             .arms
@@ -160,10 +150,9 @@ fn find(looks: &[Look]) -> Result<Found, cursus_statistics::Error> {
             .filter(|other| *other != leader)
             .map(|other| Comparison { baseline: rates[other], arm: rates[leader] }.pooled_z())
             .collect();
-        found.peeking |= leads.iter().all(|z| *z > SIGNIFICANT);
-        found.peeking_any_pair |= leads.iter().any(|z| *z > SIGNIFICANT);
-        found.probably_best = found.probably_best
-            || standing(&rates).arms.iter().any(|arm| arm.probability_best > SURE);
+        over_all |= leads.iter().all(|z| *z > SIGNIFICANT);
+        over_any |= leads.iter().any(|z| *z > SIGNIFICANT);
+        probably = probably || standing(&rates).arms.iter().any(|arm| arm.probability_best > SURE);
     }
-    Ok(found)
+    Ok([held, by_standard?, fast?, ungated?, over_all, over_any, probably])
 }

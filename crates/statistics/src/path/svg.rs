@@ -2,8 +2,9 @@
 
 use std::fmt::{self, Write};
 
-/// Classes used below. The background stays the page's; only lines and letters change with the theme.
+/// Classes used below. The background is drawn too: a page may be dark where its reader's theme is light.
 const STYLE: &str = "\
+.page{fill:#ffffff}\
 text{font:12px system-ui,sans-serif;fill:#3b4252}\
 .title{font-size:15px;font-weight:600;fill:#1f2430}\
 .grid{stroke:#d5dae3;stroke-width:1}\
@@ -16,6 +17,7 @@ text{font:12px system-ui,sans-serif;fill:#3b4252}\
 .decision{stroke:#1a7f4b;stroke-width:2}\
 .decision-text{fill:#1a7f4b;font-weight:600}\
 @media(prefers-color-scheme:dark){\
+.page{fill:#161a22}\
 text{fill:#c3cad8}\
 .title{fill:#eef1f6}\
 .grid{stroke:#3a4152}\
@@ -35,7 +37,7 @@ impl Drawing {
         drawing.add(format_args!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
              viewBox=\"0 0 {width} {height}\" role=\"img\"><title>{}</title><desc>{}</desc>\
-             <style>{STYLE}</style>",
+             <style>{STYLE}</style><rect class=\"page\" width=\"{width}\" height=\"{height}\"/>",
             Escaped(title),
             Escaped(description),
         ));
