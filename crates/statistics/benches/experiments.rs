@@ -3,7 +3,8 @@
 //!
 //! `CURSUS_ACCEPTANCE` names the file of scenarios, or `CURSUS_DATA` the data folder with it in `statistics/` and the
 //! Upworthy tests in `upworthy/`. What is not there is skipped aloud; the scenarios of this file always run. Equal seeds
-//! give equal tables, on any number of cores.
+//! give equal tables, on any number of cores. Arguments choose parts: `acceptance`, `arms`, `streaming`, `open-ended`,
+//! `sample-ratio`, `speed`, `upworthy`.
 
 #![expect(clippy::print_stdout, reason = "it is what a benchmark is for")]
 
@@ -32,25 +33,35 @@ mod upworthy;
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let began = Instant::now();
+    let asked: Vec<String> = env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
+    let is_asked = |part: &str| asked.is_empty() || asked.iter().any(|it| it == part);
     let mut rows = Vec::new();
     table::head();
-    match file("CURSUS_ACCEPTANCE", "statistics/acceptance.json") {
-        Some(path) => {
-            for scenario in acceptance::read(&path)? {
-                show(&mut rows, scenario.run()?);
+    if is_asked("acceptance") {
+        match file("CURSUS_ACCEPTANCE", "statistics/acceptance.json") {
+            Some(path) => {
+                for scenario in acceptance::read(&path)? {
+                    show(&mut rows, scenario.run()?);
+                }
+            }
+            None => println!("skipped: no scenarios; set CURSUS_ACCEPTANCE or CURSUS_DATA"),
+        }
+    }
+    for (part, run) in further::ALL {
+        if is_asked(part) {
+            for row in run()? {
+                show(&mut rows, row);
             }
         }
-        None => println!("skipped: no scenarios; set CURSUS_ACCEPTANCE or CURSUS_DATA"),
     }
-    for run in further::ALL {
-        for row in run()? {
-            show(&mut rows, row);
+    if is_asked("speed") {
+        speed::print(&rows)?;
+    }
+    if is_asked("upworthy") {
+        match file("CURSUS_UPWORTHY", "upworthy/upworthy_dev_500_tests.csv") {
+            Some(path) => upworthy::print(&path)?,
+            None => println!("skipped: no Upworthy tests; set CURSUS_UPWORTHY or CURSUS_DATA"),
         }
-    }
-    speed::print(&rows)?;
-    match file("CURSUS_UPWORTHY", "upworthy/upworthy_dev_500_tests.csv") {
-        Some(path) => upworthy::print(&path)?,
-        None => println!("skipped: no Upworthy tests; set CURSUS_UPWORTHY or CURSUS_DATA"),
     }
     let failed = rows.iter().filter(|row| !row.passes()).count();
     println!("\n{failed} of {} failed, {:.0} s", rows.len(), began.elapsed().as_secs_f64());

@@ -12,6 +12,8 @@ use rand::RngExt;
 use crate::crowd::{self, Dice};
 
 const WINDOW: Duration = Duration::from_hours(24);
+/// Ages are rounded, and a look meant to be at the gate must not fall short of it.
+const INSTANT: Duration = Duration::from_micros(1);
 /// One in this many replicates is also judged look by look, which must give the same decisions.
 const CHECKED: u64 = 2_000;
 
@@ -155,7 +157,7 @@ impl Clock {
         let time = |look: u32| {
             let share = f64::from(look) / f64::from(looks);
             let age = curve.age_at(Fraction::saturating(share * within_window));
-            spending_time(&curve, &batch, if look == looks { WINDOW } else { age }, WINDOW)
+            spending_time(&curve, &batch, age.saturating_add(INSTANT).min(WINDOW), WINDOW)
         };
         let times = (1..=looks).map(time).collect::<Result<Vec<Fraction>, Error>>()?;
         let early = curve.answered_within(curve.early_age(WINDOW)).get() / within_window;

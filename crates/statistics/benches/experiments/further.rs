@@ -15,9 +15,15 @@ use crate::campaign::{Arrival, Campaign};
 use crate::crowd;
 use crate::table::{Allowed, Row};
 
-type Run = fn() -> Result<Vec<Row>, Error>;
+/// A part by its name.
+type Part = (&'static str, fn() -> Result<Vec<Row>, Error>);
 
-pub(crate) const ALL: [Run; 4] = [several_arms, streaming, open_ended, sample_ratio];
+pub(crate) const ALL: [Part; 4] = [
+    ("arms", several_arms),
+    ("streaming", streaming),
+    ("open-ended", open_ended),
+    ("sample-ratio", sample_ratio),
+];
 
 /// K1: no arm differs, and none may be declared best.
 fn several_arms() -> Result<Vec<Row>, Error> {

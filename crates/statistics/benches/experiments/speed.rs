@@ -18,10 +18,12 @@ pub(crate) fn print(rows: &[Row]) -> Result<(), Error> {
     let seconds: f64 = rows.iter().map(|row| row.seconds).sum();
     let campaigns: f64 =
         rows.iter().filter(|row| row.looks > 0).map(|row| real(row.replicates)).sum();
-    println!(
-        "\n{looks:.0} looks at {campaigns:.0} campaigns: {:.0} looks per second and core",
-        looks / seconds
-    );
+    if seconds > 0.0 {
+        println!(
+            "\n{looks:.0} looks at {campaigns:.0} campaigns: {:.0} looks per second and core",
+            looks / seconds
+        );
+    }
     for (arms, looks) in [(2, 20), (2, 50), (5, 50), (10, 50)] {
         let campaign = Campaign {
             design: Design {
