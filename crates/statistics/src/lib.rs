@@ -10,19 +10,27 @@
 //! A formula's source is named where the formula is. Tails of distributions are computed as tails, never as one minus
 //! the rest, so that a probability of 1e-30 keeps its digits.
 
+pub mod anytime;
 pub mod assignment;
+pub mod bandit;
+pub mod confidence_sequence;
 pub mod contingency;
+pub mod cuped;
 pub mod effect;
 mod error;
+pub mod fisher;
 pub mod group_sequential;
 pub mod guardrail;
 pub mod monitor;
 pub mod multiplicity;
 mod number;
+pub mod pairs;
 pub mod posterior;
 pub mod power;
 mod proportion;
+pub mod ratio;
 pub mod response;
+pub mod safe_logrank;
 pub mod sample_ratio;
 pub mod segment;
 mod special;
