@@ -1,18 +1,24 @@
 //! How an experiment is run: what may be asked for, and the digest that an approval is about.
 
+mod metric;
+
 use std::collections::HashSet;
+use std::time::Duration;
 
 use chrono::TimeDelta;
-use cursus_ids::{ArmId, MetricId};
+use cursus_ids::ArmId;
+use cursus_statistics::anytime::NormalMixture;
 use cursus_statistics::assignment::Weights;
+use cursus_statistics::monitor::{self, WhenInconclusive as Policy};
 use cursus_statistics::response::ResponseCurve;
 use cursus_statistics::{Alpha, Fraction};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub(crate) use self::metric::{Direction, Kind, Metric, OPENED, Role};
+
 const MOST_ARMS: usize = 10;
 const MOST_METRICS: usize = 20;
-const MOST_EVENTS: usize = 20;
 const MOST_HELD_OUT: f64 = 0.5;
 /// The names of events and properties.
 const LONGEST_NAME: usize = 128;
@@ -21,9 +27,14 @@ pub(crate) const LABEL: &str = "use at most 1,024 bytes without control characte
 pub(crate) const NAME: &str = "use 1 to 128 bytes without control characters";
 /// Arms that differ more than this are a slip of the finger.
 const WIDEST_WEIGHTS: f64 = 1e6;
-const LONGEST_WINDOW: TimeDelta = TimeDelta::days(366);
+pub(crate) const LONGEST_WINDOW: TimeDelta = TimeDelta::days(366);
+const USUAL_GATE: f64 = 0.8;
+const EARLIEST_GATE: f64 = 0.5;
+/// What a test without a deadline is judged on at least: a whole week, as people differ by its days.
+pub(crate) const SHORTEST_RUN: Duration = Duration::from_hours(7 * 24);
 
-/// How an experiment is run. Its JSON is canonical: fields in this order and no maps.
+/// How an experiment is run. Its JSON is canonical: fields in this order and no maps. Those that came later are left out
+/// where they are as usual, so that a design that was approved before keeps its digest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Design {
     pub(crate) arms: Vec<Arm>,
@@ -38,6 +49,35 @@ pub(crate) struct Design {
     pub(crate) response_median_seconds: f64,
     pub(crate) response_log_sd: f64,
     pub(crate) when_inconclusive: WhenInconclusive,
+    #[serde(default, skip_serializing_if = "Method::is_usual")]
+    pub(crate) method: Method,
+    #[serde(default = "usual_gate", skip_serializing_if = "is_usual_gate")]
+    pub(crate) maturity_gate: f64,
+}
+
+/// What a lead is held against.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Method {
+    #[default]
+    GroupSequential,
+    /// Sharpest when so many units have an event.
+    Anytime { expected_events: u32 },
+}
+
+impl Method {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_usual(&self) -> bool {
+        *self == Self::GroupSequential
+    }
+}
+
+pub(crate) fn usual_gate() -> f64 {
+    USUAL_GATE
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_usual_gate(gate: &f64) -> bool {
+    (gate - USUAL_GATE).abs() <= 0.0
 }
 
 /// One of the things compared.
@@ -53,37 +93,6 @@ impl Arm {
     pub(crate) fn title(&self) -> &str {
         if self.display_name.is_empty() { self.id.as_ref() } else { &self.display_name }
     }
-}
-
-/// Something counted for every unit.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Metric {
-    pub(crate) id: MetricId,
-    pub(crate) display_name: String,
-    pub(crate) kind: Kind,
-    pub(crate) events: Vec<String>,
-    pub(crate) window_seconds: f64,
-}
-
-impl Metric {
-    pub(crate) fn title(&self) -> &str {
-        if self.display_name.is_empty() { self.id.as_ref() } else { &self.display_name }
-    }
-
-    /// The property that is summed; empty for a conversion.
-    pub(crate) fn property(&self) -> &str {
-        match &self.kind {
-            Kind::Conversion => "",
-            Kind::Revenue { property } => property,
-        }
-    }
-}
-
-/// What is computed for a unit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Kind {
-    Conversion,
-    Revenue { property: String },
 }
 
 /// What to do at the deadline when the data decide nothing.
@@ -131,6 +140,8 @@ impl Design {
             require(is_new, format!("metrics[{index}].metric_id"), "another metric has it")?;
             metric.check(index)?;
         }
+        let is_shown = self.primary().role == Role::Shown;
+        require(is_shown, "metrics[0].role", "the first metric decides, so it does not guard")?;
         self.check_analysis()
     }
 
@@ -139,7 +150,16 @@ impl Design {
         let is_alpha = (1e-6..=0.5).contains(&self.alpha);
         require(is_alpha, "alpha", "it must be 0.000001 to 0.5")?;
         let why = "it must be positive, and 366 days at most";
-        require(is_window(self.decision_seconds), "decision_window", why)?;
+        let has_window = is_window(self.decision_seconds) || self.is_open_ended();
+        require(has_window, "decision_window", why)?;
+        let why = "a test without a deadline has none: leave it empty";
+        let is_free = !self.is_open_ended() || self.decision_seconds.abs() <= 0.0;
+        require(is_free, "decision_window", why)?;
+        let is_gate = (EARLIEST_GATE..=1.0).contains(&self.maturity_gate);
+        require(is_gate, "maturity_gate", "it must be 0.5 to 1")?;
+        let why = "a test without a deadline counts units whose window is over: leave it empty";
+        let is_free = !self.is_open_ended() || is_usual_gate(&self.maturity_gate);
+        require(is_free, "maturity_gate", why)?;
         require(is_window(self.response_median_seconds), "response_median", why)?;
         let is_spread = (0.01..=10.0).contains(&self.response_log_sd);
         require(is_spread, "response_log_sd", "it must be 0.01 to 10")?;
@@ -192,46 +212,70 @@ impl Design {
     }
 
     pub(crate) fn curve(&self) -> Result<ResponseCurve, cursus_statistics::Error> {
-        let median = std::time::Duration::from_secs_f64(self.response_median_seconds);
+        let median = Duration::from_secs_f64(self.response_median_seconds);
         ResponseCurve::new(median, self.response_log_sd)
+    }
+
+    /// Whether it goes on until somebody ends it.
+    pub(crate) fn is_open_ended(&self) -> bool {
+        matches!(self.method, Method::Anytime { .. })
+    }
+
+    /// The rules of the statistics.
+    pub(crate) fn rules(&self) -> Result<monitor::Design, cursus_statistics::Error> {
+        let (weights, alpha) = (self.weights()?, self.alpha()?);
+        let standard = match self.method {
+            Method::GroupSequential => monitor::Design {
+                maturity_gate: Fraction::saturating(self.maturity_gate),
+                ..monitor::Design::standard(weights)
+            },
+            Method::Anytime { expected_events } => {
+                let mixture = NormalMixture::sharpest_at(f64::from(expected_events), alpha)?;
+                monitor::Design::open_ended(weights, mixture)
+            }
+        };
+        Ok(monitor::Design {
+            control: self.control,
+            alpha,
+            when_inconclusive: match self.when_inconclusive {
+                WhenInconclusive::Hold => Policy::Human,
+                WhenInconclusive::PosteriorBest => Policy::PosteriorBest,
+                WhenInconclusive::Control => Policy::Control,
+            },
+            ..standard
+        })
+    }
+
+    /// The guardrails, with their places among the metrics.
+    pub(crate) fn guardrails(&self) -> impl Iterator<Item = (usize, &Metric)> {
+        self.metrics.iter().enumerate().filter(|(_, metric)| metric.role == Role::Guardrail)
+    }
+
+    /// How long after its exposure a unit's answers matter to the verdict.
+    pub(crate) fn answering_seconds(&self) -> f64 {
+        let window = self.primary().window_seconds;
+        if self.is_open_ended() { window } else { window.min(self.decision_seconds) }
     }
 
     /// How soon after its exposure a unit's answer is early, in seconds.
     pub(crate) fn early_seconds(&self) -> Result<f64, cursus_statistics::Error> {
-        let window = self.primary().window_seconds.min(self.decision_seconds);
-        let window = std::time::Duration::from_secs_f64(window);
+        let window = Duration::from_secs_f64(self.answering_seconds());
         Ok(self.curve()?.early_age(window).as_secs_f64())
     }
 
+    /// How long after the last exposure the last answer that counts may come.
     pub(crate) fn decision_window(&self) -> TimeDelta {
-        seconds(self.decision_seconds)
-    }
-}
-
-impl Metric {
-    fn check(&self, index: usize) -> Result<(), Malformed> {
-        let field = |name: &str| format!("metrics[{index}].{name}");
-        require(is_lower(self.id.as_ref()), field("metric_id"), "use lower case")?;
-        require(is_label(&self.display_name), field("display_name"), LABEL)?;
-        let are_some = (1..=MOST_EVENTS).contains(&self.events.len());
-        require(are_some, field("events"), "there must be 1 to 20")?;
-        let mut events = HashSet::new();
-        for (place, event) in self.events.iter().enumerate() {
-            let field = format!("metrics[{index}].events[{place}]");
-            require(is_name(event), &field, NAME)?;
-            require(events.insert(event), &field, "it is named twice")?;
+        if self.is_open_ended() {
+            seconds(self.primary().window_seconds)
+        } else {
+            seconds(self.decision_seconds)
         }
-        if let Kind::Revenue { property } = &self.kind {
-            require(is_name(property), field("property"), NAME)?;
-        }
-        let why = "it must be positive, and 366 days at most";
-        require(is_window(self.window_seconds), field("window"), why)
     }
 }
 
 /// As a length of time; a checked design's seconds fit.
 pub(crate) fn seconds(seconds: f64) -> TimeDelta {
-    TimeDelta::from_std(std::time::Duration::from_secs_f64(seconds)).unwrap_or(LONGEST_WINDOW)
+    TimeDelta::from_std(Duration::from_secs_f64(seconds)).unwrap_or(LONGEST_WINDOW)
 }
 
 fn is_lower(id: &str) -> bool {
@@ -269,6 +313,9 @@ pub(crate) mod tests {
             kind,
             events: vec![event.to_owned()],
             window_seconds: 1_209_600.0,
+            role: Role::Shown,
+            direction: Direction::Higher,
+            ceiling: None,
         };
         let property = "amount".to_owned();
         Design {
@@ -285,6 +332,8 @@ pub(crate) mod tests {
             response_median_seconds: 9_000.0,
             response_log_sd: 1.5,
             when_inconclusive: WhenInconclusive::Hold,
+            method: Method::GroupSequential,
+            maturity_gate: usual_gate(),
         }
     }
 
@@ -296,7 +345,7 @@ pub(crate) mod tests {
     #[test]
     fn each_fault_names_its_field() {
         type Fault = fn(&mut Design);
-        let faults: [(&str, Fault); 15] = [
+        let faults: [(&str, Fault); 21] = [
             ("arms", |it| it.arms.clear()),
             ("arms[1].arm_id", |it| it.arms[1].id = it.arms[0].id.clone()),
             ("arms[0].arm_id", |it| it.arms[0].id = "Men".parse().unwrap()),
@@ -314,6 +363,16 @@ pub(crate) mod tests {
             ("alpha", |it| it.alpha = 1.0),
             ("decision_window", |it| it.decision_seconds = -1.0),
             ("inconclusive_policy", |it| it.when_inconclusive = WhenInconclusive::Control),
+            ("metrics[0].role", |it| it.metrics[0].role = Role::Guardrail),
+            ("metrics[0].ceiling", |it| it.metrics[0].ceiling = Some(0.1)),
+            ("maturity_gate", |it| it.maturity_gate = 0.4),
+            ("maturity_gate", |it| it.maturity_gate = f64::NAN),
+            ("decision_window", |it| it.method = Method::Anytime { expected_events: 100 }),
+            ("maturity_gate", |it| {
+                it.method = Method::Anytime { expected_events: 100 };
+                it.decision_seconds = 0.0;
+                it.maturity_gate = 0.5;
+            }),
         ];
         for (field, spoil) in faults {
             let mut design = design();
@@ -332,8 +391,22 @@ pub(crate) mod tests {
         assert_ne!(digest, other.digest(&[1; 32]));
     }
 
+    /// What was approved before there were roles, directions and methods must start as it was approved.
+    #[test]
+    fn what_is_as_usual_leaves_no_trace_in_the_digest() {
+        let json = serde_json::to_string(&design()).unwrap();
+        for later in ["role", "direction", "ceiling", "method", "maturity_gate"] {
+            assert!(!json.contains(later), "{later}: {json}");
+        }
+    }
+
     #[test]
     fn a_design_survives_the_way_through_its_json() {
+        let mut unusual = design();
+        unusual.method = Method::Anytime { expected_events: 500 };
+        unusual.metrics[1].role = Role::Guardrail;
+        let json = serde_json::to_value(&unusual).unwrap();
+        assert_eq!(serde_json::from_value::<Design>(json).unwrap(), unusual);
         let json = serde_json::to_value(design()).unwrap();
         assert_eq!(serde_json::from_value::<Design>(json).unwrap(), design());
     }

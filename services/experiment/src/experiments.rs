@@ -4,19 +4,35 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use cursus_ids::{ApprovalName, ContactId, ExperimentName, WorkspaceId};
-use cursus_statistics::Fraction;
-use cursus_statistics::monitor::Sending;
 use sqlx::PgConnection;
 
 use crate::assignment::{Assignment, Divider, Place};
-use crate::counts::{Census, Counts};
+use crate::audit::{Detail, Entry, Kind};
 use crate::design::Design;
 use crate::error::Error;
-use crate::evidence::{Event, Exposure, earliest};
-use crate::experiment::{Decision, Experiment, PARTITIONS, State};
-use crate::look::{Look, Sight};
-use crate::verdict::{self, Verdict};
-use crate::{results, store};
+use crate::evidence::{Event, Exposure, Word, earliest};
+use crate::experiment::{By, Decision, Experiment, PARTITIONS, State};
+use crate::sizing::Expectation;
+use crate::verdict::Verdict;
+use crate::{report, store};
+
+/// A new experiment.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) name: ExperimentName,
+    pub(crate) display_name: String,
+    pub(crate) design: Design,
+    pub(crate) expectation: Option<Expectation>,
+}
+
+/// A choice of an arm by its id, or of none.
+#[derive(Debug)]
+pub(crate) struct Choice<'a> {
+    pub(crate) arm: &'a str,
+    pub(crate) approval: Option<ApprovalName>,
+    /// Why, if somebody chooses by hand.
+    pub(crate) override_reason: Option<String>,
+}
 
 pub(crate) async fn get(
     conn: &mut PgConnection,
@@ -47,11 +63,10 @@ pub(crate) async fn list(
 /// Creates a draft. From now on the events it names are kept; what came before anybody named them is not known here.
 pub(crate) async fn create(
     conn: &mut PgConnection,
-    name: ExperimentName,
-    display_name: String,
-    design: Design,
-    now: DateTime<Utc>,
+    draft: Draft,
+    by: &By,
 ) -> Result<Experiment, Error> {
+    let Draft { name, display_name, design, expectation } = draft;
     let experiment = Experiment {
         assignments_digest: store::assignments::digest(conn, &name).await?,
         name,
@@ -59,16 +74,19 @@ pub(crate) async fn create(
         design,
         state: State::Draft,
         imported_count: 0,
-        create_time: now,
+        create_time: by.now,
         start_time: None,
         exposure_end_time: None,
         deadline: None,
         decision: None,
+        stop: None,
+        expectation,
     };
     if !store::experiments::insert(conn, &experiment, partition(&experiment.name)).await? {
         return Err(Error::Exists(experiment.name.to_string()));
     }
     store::experiments::watch(conn, &experiment.name.workspace, &experiment.design).await?;
+    store::audit::add(conn, &experiment.name, Kind::Created, by, &Detail::default()).await?;
     Ok(experiment)
 }
 
@@ -98,22 +116,62 @@ pub(crate) async fn start(
     conn: &mut PgConnection,
     name: &ExperimentName,
     digest: &[u8],
-    now: DateTime<Utc>,
+    by: &By,
 ) -> Result<Experiment, Error> {
     let mut experiment = lock(conn, name).await?;
-    experiment.start(digest, now)?;
-    store::experiments::update(conn, &experiment).await?;
+    let was = experiment.state;
+    experiment.start(digest, by.now)?;
+    if experiment.state != was {
+        store::experiments::update(conn, &experiment).await?;
+        store::audit::add(conn, name, Kind::Started, by, &Detail::default()).await?;
+    }
     Ok(experiment)
 }
 
 pub(crate) async fn close(
     conn: &mut PgConnection,
     name: &ExperimentName,
-    now: DateTime<Utc>,
+    by: &By,
 ) -> Result<Experiment, Error> {
     let mut experiment = lock(conn, name).await?;
-    experiment.close(now)?;
+    let was = experiment.state;
+    experiment.close(by.now)?;
+    if experiment.state != was {
+        store::experiments::update(conn, &experiment).await?;
+        let detail = Detail { deadline: experiment.deadline, ..Detail::default() };
+        store::audit::add(conn, name, Kind::ExposureClosed, by, &detail).await?;
+    }
+    Ok(experiment)
+}
+
+/// Ends it without a decision; no look is taken from then on.
+pub(crate) async fn stop(
+    conn: &mut PgConnection,
+    name: &ExperimentName,
+    reason: String,
+    by: &By,
+) -> Result<Experiment, Error> {
+    let mut experiment = lock(conn, name).await?;
+    if experiment.stop(reason.clone(), by)? {
+        store::experiments::update(conn, &experiment).await?;
+        let detail = Detail { reason, ..Detail::default() };
+        store::audit::add(conn, name, Kind::Stopped, by, &detail).await?;
+    }
+    Ok(experiment)
+}
+
+/// Moves the deadline to a later moment.
+pub(crate) async fn extend(
+    conn: &mut PgConnection,
+    name: &ExperimentName,
+    (deadline, reason): (DateTime<Utc>, String),
+    by: &By,
+) -> Result<Experiment, Error> {
+    let mut experiment = lock(conn, name).await?;
+    experiment.extend(deadline, by.now)?;
     store::experiments::update(conn, &experiment).await?;
+    let detail = Detail { reason, deadline: Some(deadline), ..Detail::default() };
+    store::audit::add(conn, name, Kind::Extended, by, &detail).await?;
     Ok(experiment)
 }
 
@@ -121,11 +179,11 @@ pub(crate) async fn close(
 pub(crate) async fn decide(
     conn: &mut PgConnection,
     name: &ExperimentName,
-    arm: &str,
-    approval: Option<ApprovalName>,
-    now: DateTime<Utc>,
+    choice: Choice<'_>,
+    by: &By,
 ) -> Result<Experiment, Error> {
     let mut experiment = lock(conn, name).await?;
+    let Choice { arm, approval, override_reason } = choice;
     let chosen = match arm {
         "" => None,
         id => Some(
@@ -135,18 +193,57 @@ pub(crate) async fn decide(
                 .ok_or_else(|| Error::invalid("arm", "the experiment has no such arm"))?,
         ),
     };
-    if !experiment.may_decide(chosen)? {
+    let (kind, is_new) = match override_reason {
+        None => (Kind::Decided, experiment.may_decide(chosen)?),
+        Some(_) => (Kind::Overridden, experiment.may_override(chosen)?),
+    };
+    if !is_new {
         return Ok(experiment);
     }
-    let verdict = match store::looks::last_verdict(conn, name).await? {
-        Some(verdict) => verdict,
-        None => provisional(&experiment, &census(conn, &experiment, now).await?.whole, now)?,
+    let verdict = match &experiment.decision {
+        Some(decision) => decision.verdict.clone(),
+        None => report::verdict(conn, &experiment, by.now).await?,
     };
-    let verdict = Verdict { is_final: true, ..verdict };
-    experiment.decision = Some(Decision { arm: chosen, verdict, approval, decide_time: now });
+    let detail = Detail {
+        arm: chosen,
+        reason: override_reason.clone().unwrap_or_default(),
+        approval: approval.clone(),
+        ..Detail::default()
+    };
+    experiment.decision = Some(Decision {
+        arm: chosen,
+        verdict: Verdict { is_final: true, ..verdict },
+        approval,
+        decide_time: by.now,
+        actor: by.actor.clone(),
+        override_reason,
+    });
     experiment.state = State::Decided;
     store::experiments::update(conn, &experiment).await?;
+    store::audit::add(conn, name, kind, by, &detail).await?;
     Ok(experiment)
+}
+
+/// Those after a number, oldest first.
+pub(crate) async fn audit(
+    conn: &mut PgConnection,
+    name: &ExperimentName,
+    after: i64,
+    limit: i64,
+) -> Result<(Experiment, Vec<Entry>), Error> {
+    let experiment = get(conn, name).await?;
+    Ok((experiment, store::audit::list(conn, name, after, limit).await?))
+}
+
+/// Those after a number, oldest first.
+pub(crate) async fn looks(
+    conn: &mut PgConnection,
+    name: &ExperimentName,
+    after: i32,
+    limit: i64,
+) -> Result<(Experiment, Vec<store::looks::Listed>), Error> {
+    let experiment = get(conn, name).await?;
+    Ok((experiment, store::looks::list(conn, name, after, limit).await?))
 }
 
 /// Where units belong, in the order asked for.
@@ -188,67 +285,20 @@ pub(crate) async fn record(
     Ok(store::evidence::keep(conn, events).await?)
 }
 
-/// The estimates and the verdict so far. Nothing is written, so reading is not a look.
-#[derive(Debug)]
-pub(crate) struct Report {
-    pub(crate) experiment: Experiment,
-    pub(crate) as_of: DateTime<Utc>,
-    pub(crate) whole: results::Panel,
-    pub(crate) segments: Vec<(String, results::Panel)>,
-    pub(crate) probabilities_best: Option<Vec<f64>>,
-    pub(crate) verdict: Verdict,
-}
-
-pub(crate) async fn report(
+/// Judges anew who did what was told. Results follow at once, as nothing is counted before it is asked for.
+pub(crate) async fn reclassify(
     conn: &mut PgConnection,
     name: &ExperimentName,
-    now: DateTime<Utc>,
-) -> Result<Report, Error> {
-    let experiment = get(conn, name).await?;
-    let census = census(conn, &experiment, now).await?;
-    let last = store::looks::last_verdict(conn, name).await?;
-    let boundary = last.as_ref().and_then(|verdict| verdict.boundary);
-    let verdict = match (&experiment.decision, last) {
-        (Some(decision), _) => decision.verdict.clone(),
-        (None, Some(verdict)) => verdict,
-        (None, None) => provisional(&experiment, &census.whole, now)?,
-    };
-    let panel = |counts: &Counts| results::panel(&experiment.design, counts, boundary);
-    let segments = census.segments.iter();
-    let segments = segments.map(|(name, counts)| Ok((name.clone(), panel(counts)?)));
-    Ok(Report {
-        as_of: now,
-        whole: panel(&census.whole)?,
-        segments: segments.collect::<Result<_, Error>>()?,
-        probabilities_best: results::probabilities_best(&experiment.design, &census.whole),
-        verdict,
-        experiment,
-    })
-}
-
-/// What had happened before a moment.
-pub(crate) async fn census(
-    conn: &mut PgConnection,
-    experiment: &Experiment,
-    as_of: DateTime<Utc>,
-) -> Result<Census, Error> {
-    let Experiment { name, design, .. } = experiment;
-    Ok(store::census::take(conn, name, design, design.early_seconds()?, as_of).await?)
-}
-
-/// What can be said before the first look: nothing but that the numbers of units are wrong.
-fn provisional(
-    experiment: &Experiment,
-    counts: &Counts,
-    now: DateTime<Utc>,
-) -> Result<Verdict, Error> {
-    let is_closed = experiment.state >= State::Maturing;
-    let sending = if is_closed { Sending::Complete } else { Sending::InProgress };
-    let sight = Sight::new(counts);
-    let unseen = Look { time: now, spending_time: Fraction::ZERO, sight };
-    let verdict = verdict::judge(&experiment.design, &[unseen], sending)?;
-    let is_final = is_closed && experiment.design.arms.len() < 2;
-    Ok(Verdict { look_count: 0, is_final, ..verdict })
+    words: &[Word],
+    by: &By,
+) -> Result<u64, Error> {
+    lock(conn, name).await?;
+    let recorded = store::evidence::reclassify(conn, &name.workspace, words).await?;
+    if recorded > 0 {
+        let detail = Detail { outcomes: Some(recorded), ..Detail::default() };
+        store::audit::add(conn, name, Kind::Reclassified, by, &detail).await?;
+    }
+    Ok(recorded)
 }
 
 /// Which part of the background work an experiment belongs to; never changes.

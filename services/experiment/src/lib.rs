@@ -6,9 +6,11 @@
 //! results never is a look.
 
 mod assignment;
+mod audit;
 mod config;
 mod counts;
 mod design;
+mod differences;
 mod error;
 mod evidence;
 mod experiment;
@@ -19,7 +21,9 @@ mod housekeeping;
 mod look;
 mod metrics;
 mod peers;
+mod report;
 mod results;
+mod sizing;
 mod store;
 mod verdict;
 mod worker;

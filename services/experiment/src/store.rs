@@ -2,6 +2,7 @@
 //! not read the clock, decide or log.
 
 pub(crate) mod assignments;
+pub(crate) mod audit;
 pub(crate) mod census;
 pub(crate) mod evidence;
 pub(crate) mod experiments;
