@@ -53,6 +53,8 @@ enum Verb {
     },
     /// Check licences, banned crates and sources against `deny.toml`.
     Deny,
+    /// Simulate experiments, and compare what was decided with what is allowed.
+    Experiments,
     /// Format the Rust code.
     Fmt {
         /// Change nothing; fail when something is not formatted.
@@ -106,6 +108,7 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Chart => chart::check(&workspace).await,
         Verb::Demo { hillstrom } => demo::run(&workspace, hillstrom).await,
         Verb::Deny => deny::check(&workspace).await,
+        Verb::Experiments => bench::experiments(&workspace).await,
         Verb::Fmt { check: true } => fmt::check(&workspace).await,
         Verb::Fmt { check: false } => fmt::format(&workspace).await,
         Verb::Lint => lint::all(&workspace).await,

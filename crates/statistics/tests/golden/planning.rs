@@ -29,11 +29,12 @@ fn sample_sizes_agree() {
             clippy::cast_sign_loss,
             reason = "a few thousand"
         )]
-        let ceiling = size.ceil() as u64;
+        let whole = |size: f64| size.ceil() as u64;
+        let (baseline, arm) = (whole(size), whole(size.ceil() * input.ratio));
         json!({
             "n_per_arm": size,
-            "n_ceil": ceiling,
-            "power_at_ceil": power(effect, ceiling, ceiling, alpha).unwrap().get(),
+            "n_ceil": baseline,
+            "power_at_ceil": power(effect, baseline, arm, alpha).unwrap().get(),
             "n_arcsine_h": arcsine,
         })
     });

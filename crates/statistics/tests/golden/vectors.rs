@@ -153,7 +153,8 @@ fn is_close(got: &Value, expected: &Value, allowed: &dyn Fn(f64) -> f64) -> bool
     }
 }
 
-fn number(value: &Value) -> Option<f64> {
+/// A number, infinities by name.
+pub(crate) fn number(value: &Value) -> Option<f64> {
     match value.as_str() {
         Some("inf") => Some(f64::INFINITY),
         Some("-inf") => Some(f64::NEG_INFINITY),
