@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use cursus_ids::ArmId;
+use cursus_ids::{ArmId, ExperimentId};
 use cursus_statistics::anytime::NormalMixture;
 use cursus_statistics::assignment::Weights;
 use cursus_statistics::monitor::{self, WhenInconclusive as Policy};
@@ -53,6 +53,17 @@ pub(crate) struct Design {
     pub(crate) method: Method,
     #[serde(default = "usual_gate", skip_serializing_if = "is_usual_gate")]
     pub(crate) maturity_gate: f64,
+    /// Empty for none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) layer: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) layer_share: Option<f64>,
+    /// Empty to hold out anew.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) holdout_period: String,
+    /// Whether it is counted elsewhere.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) aggregated: bool,
 }
 
 /// What a lead is held against.
@@ -150,6 +161,7 @@ impl Design {
         let is_alpha = (1e-6..=0.5).contains(&self.alpha);
         require(is_alpha, "alpha", "it must be 0.000001 to 0.5")?;
         let why = "it must be positive, and 366 days at most";
+        self.check_layer()?;
         let has_window = is_window(self.decision_seconds) || self.is_open_ended();
         require(has_window, "decision_window", why)?;
         let why = "a test without a deadline has none: leave it empty";
@@ -166,6 +178,26 @@ impl Design {
         let needs_control = self.when_inconclusive == WhenInconclusive::Control;
         let why = "the control can only be recommended if there is one: name `control_arm`";
         require(!needs_control || self.control.is_some(), "inconclusive_policy", why)
+    }
+
+    fn check_layer(&self) -> Result<(), Malformed> {
+        let is_id = |id: &str| id.parse::<ExperimentId>().is_ok() && is_lower(id);
+        let why = "use an identifier in lower case";
+        require(self.layer.is_empty() || is_id(&self.layer), "layer", why)?;
+        let is_free = self.holdout_period.is_empty();
+        require(is_free || is_id(&self.holdout_period), "holdout_period", why)?;
+        let why = "without a share that is held out there is nothing to share";
+        require(is_free || self.has_holdout(), "holdout_period", why)?;
+        match self.layer_share {
+            Some(share) if self.layer.is_empty() || !(share > 0.0 && share <= 1.0) => {
+                let why = "it must be above 0, and 1 at most, and only with a `layer`";
+                require(false, "layer_share", why)
+            }
+            None if !self.layer.is_empty() => {
+                require(false, "layer_share", "say which share of the layer is needed")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What an approval is about. `assignments` is the digest of what was imported.
@@ -334,6 +366,10 @@ pub(crate) mod tests {
             when_inconclusive: WhenInconclusive::Hold,
             method: Method::GroupSequential,
             maturity_gate: usual_gate(),
+            layer: String::new(),
+            layer_share: None,
+            holdout_period: String::new(),
+            aggregated: false,
         }
     }
 
@@ -345,7 +381,7 @@ pub(crate) mod tests {
     #[test]
     fn each_fault_names_its_field() {
         type Fault = fn(&mut Design);
-        let faults: [(&str, Fault); 21] = [
+        let faults: [(&str, Fault); 28] = [
             ("arms", |it| it.arms.clear()),
             ("arms[1].arm_id", |it| it.arms[1].id = it.arms[0].id.clone()),
             ("arms[0].arm_id", |it| it.arms[0].id = "Men".parse().unwrap()),
@@ -365,6 +401,22 @@ pub(crate) mod tests {
             ("inconclusive_policy", |it| it.when_inconclusive = WhenInconclusive::Control),
             ("metrics[0].role", |it| it.metrics[0].role = Role::Guardrail),
             ("metrics[0].ceiling", |it| it.metrics[0].ceiling = Some(0.1)),
+            ("layer", |it| it.layer = "A layer".to_owned()),
+            ("layer_share", |it| it.layer = "subjects".to_owned()),
+            ("layer_share", |it| it.layer_share = Some(0.5)),
+            ("layer_share", |it| {
+                it.layer = "subjects".to_owned();
+                it.layer_share = Some(1.1);
+            }),
+            ("layer_share", |it| {
+                it.layer = "subjects".to_owned();
+                it.layer_share = Some(f64::NAN);
+            }),
+            ("holdout_period", |it| it.holdout_period = "Q4 2026".to_owned()),
+            ("holdout_period", |it| {
+                it.holdout_period = "2026-q4".to_owned();
+                it.holdout_share = 0.0;
+            }),
             ("maturity_gate", |it| it.maturity_gate = 0.4),
             ("maturity_gate", |it| it.maturity_gate = f64::NAN),
             ("decision_window", |it| it.method = Method::Anytime { expected_events: 100 }),
@@ -395,7 +447,16 @@ pub(crate) mod tests {
     #[test]
     fn what_is_as_usual_leaves_no_trace_in_the_digest() {
         let json = serde_json::to_string(&design()).unwrap();
-        for later in ["role", "direction", "ceiling", "method", "maturity_gate"] {
+        for later in [
+            "role",
+            "direction",
+            "ceiling",
+            "method",
+            "maturity_gate",
+            "layer",
+            "period",
+            "aggregated",
+        ] {
             assert!(!json.contains(later), "{later}: {json}");
         }
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::design::{Design, LONGEST_WINDOW};
 use crate::error::Error;
+use crate::layers::Range;
 use crate::sizing::Expectation;
 use crate::verdict::{Action, Stage, Verdict};
 
@@ -29,6 +30,8 @@ pub(crate) struct Experiment {
     pub(crate) decision: Option<Decision>,
     pub(crate) stop: Option<Stop>,
     pub(crate) expectation: Option<Expectation>,
+    /// What is reserved of its layer.
+    pub(crate) buckets: Vec<Range>,
 }
 
 /// Who does something, and when.
@@ -107,6 +110,17 @@ impl Experiment {
 
     pub(crate) fn has_started(&self) -> Result<(), Error> {
         if self.state == State::Draft { Err(Error::NotStarted) } else { Ok(()) }
+    }
+
+    /// Whether units are told one by one.
+    pub(crate) fn takes_facts(&self) -> Result<(), Error> {
+        if self.design.aggregated { Err(Error::Aggregated) } else { Ok(()) }
+    }
+
+    /// Whether counts are told.
+    pub(crate) fn takes_aggregates(&self) -> Result<(), Error> {
+        self.has_started()?;
+        if self.design.aggregated { Ok(()) } else { Err(Error::NotAggregated) }
     }
 
     /// Freezes it. Again, with the digest it was started with, it stays as it is.

@@ -6,15 +6,20 @@ use chrono::{DateTime, Utc};
 use cursus_ids::{ApprovalName, ContactId, ExperimentName, WorkspaceId};
 use sqlx::PgConnection;
 
+use crate::aggregates::Aggregate;
 use crate::assignment::{Assignment, Divider, Place};
 use crate::audit::{Detail, Entry, Kind};
+use crate::curves::Curve;
 use crate::design::Design;
 use crate::error::Error;
 use crate::evidence::{Event, Exposure, Word, earliest};
 use crate::experiment::{By, Decision, Experiment, PARTITIONS, State};
 use crate::sizing::Expectation;
 use crate::verdict::Verdict;
-use crate::{report, store};
+use crate::{layers, report, store};
+
+/// More looks than a picture can show.
+const MOST_DRAWN: i64 = 1_000;
 
 /// A new experiment.
 #[derive(Debug)]
@@ -23,6 +28,15 @@ pub(crate) struct Draft {
     pub(crate) display_name: String,
     pub(crate) design: Design,
     pub(crate) expectation: Option<Expectation>,
+    /// Whether contacts are expected to answer as soon as they did in past experiments, if that is known.
+    pub(crate) expects_the_past: bool,
+}
+
+/// Whether to say why units belong where they do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Explain {
+    No,
+    Yes,
 }
 
 /// A choice of an arm by its id, or of none.
@@ -66,7 +80,15 @@ pub(crate) async fn create(
     draft: Draft,
     by: &By,
 ) -> Result<Experiment, Error> {
-    let Draft { name, display_name, design, expectation } = draft;
+    let Draft { name, display_name, mut design, expectation, expects_the_past } = draft;
+    if expects_the_past {
+        let metric = design.primary().id.to_string();
+        let past = store::curves::sample(conn, &name.workspace, &metric).await?;
+        if let Some((median, spread)) = past.fit() {
+            design.response_median_seconds = median.as_secs_f64();
+            design.response_log_sd = spread;
+        }
+    }
     let experiment = Experiment {
         assignments_digest: store::assignments::digest(conn, &name).await?,
         name,
@@ -81,6 +103,7 @@ pub(crate) async fn create(
         decision: None,
         stop: None,
         expectation,
+        buckets: Vec::new(),
     };
     if !store::experiments::insert(conn, &experiment, partition(&experiment.name)).await? {
         return Err(Error::Exists(experiment.name.to_string()));
@@ -122,6 +145,7 @@ pub(crate) async fn start(
     let was = experiment.state;
     experiment.start(digest, by.now)?;
     if experiment.state != was {
+        reserve(conn, &mut experiment).await?;
         store::experiments::update(conn, &experiment).await?;
         store::audit::add(conn, name, Kind::Started, by, &Detail::default()).await?;
     }
@@ -144,6 +168,19 @@ pub(crate) async fn close(
     Ok(experiment)
 }
 
+/// Takes a part of the layer that no other experiment has.
+async fn reserve(conn: &mut PgConnection, experiment: &mut Experiment) -> Result<(), Error> {
+    let Experiment { name, design, .. } = experiment;
+    let Some(share) = design.layer_share else { return Ok(()) };
+    let taken = store::layers::taken(conn, name, &design.layer).await?;
+    let Some(ranges) = layers::free(taken, layers::size(share)) else {
+        return Err(Error::LayerFull(design.layer.clone()));
+    };
+    store::layers::reserve(conn, name, &design.layer, &ranges).await?;
+    experiment.buckets = ranges;
+    Ok(())
+}
+
 /// Ends it without a decision; no look is taken from then on.
 pub(crate) async fn stop(
     conn: &mut PgConnection,
@@ -153,6 +190,7 @@ pub(crate) async fn stop(
 ) -> Result<Experiment, Error> {
     let mut experiment = lock(conn, name).await?;
     if experiment.stop(reason.clone(), by)? {
+        store::layers::release(conn, name).await?;
         store::experiments::update(conn, &experiment).await?;
         let detail = Detail { reason, ..Detail::default() };
         store::audit::add(conn, name, Kind::Stopped, by, &detail).await?;
@@ -219,6 +257,7 @@ pub(crate) async fn decide(
         override_reason,
     });
     experiment.state = State::Decided;
+    store::layers::release(conn, name).await?;
     store::experiments::update(conn, &experiment).await?;
     store::audit::add(conn, name, kind, by, &detail).await?;
     Ok(experiment)
@@ -251,6 +290,7 @@ pub(crate) async fn assign(
     conn: &mut PgConnection,
     experiment: &Experiment,
     units: Vec<ContactId>,
+    explain: Explain,
 ) -> Result<Vec<Assignment>, Error> {
     experiment.has_started()?;
     let name = &experiment.name;
@@ -258,10 +298,19 @@ pub(crate) async fn assign(
         0 => HashMap::new(),
         _ => store::assignments::of(conn, name, &units).await?,
     };
-    let divider = Divider::new(name, &experiment.design)?;
+    let divider = Divider::new(name, &experiment.design, &experiment.buckets)?;
+    let draws = |unit: &ContactId| match explain {
+        Explain::No => Vec::new(),
+        Explain::Yes => divider.draws(unit),
+    };
     let assign = |unit: ContactId| match imported.get(&unit) {
-        Some(place) => Assignment { unit, place: *place, is_imported: true },
-        None => Assignment { place: divider.place(&unit), unit, is_imported: false },
+        Some(place) => Assignment { unit, place: *place, is_imported: true, draws: Vec::new() },
+        None => Assignment {
+            place: divider.place(&unit),
+            draws: draws(&unit),
+            unit,
+            is_imported: false,
+        },
     };
     Ok(units.into_iter().map(assign).collect())
 }
@@ -273,6 +322,7 @@ pub(crate) async fn expose(
 ) -> Result<u64, Error> {
     let experiment = get(conn, name).await?;
     experiment.has_started()?;
+    experiment.takes_facts()?;
     Ok(store::evidence::expose(conn, &earliest(read(&experiment)?)).await?)
 }
 
@@ -281,8 +331,43 @@ pub(crate) async fn record(
     name: &ExperimentName,
     events: &[Event],
 ) -> Result<u64, Error> {
-    get(conn, name).await?;
+    get(conn, name).await?.takes_facts()?;
     Ok(store::evidence::keep(conn, events).await?)
+}
+
+/// The last looks as a picture.
+pub(crate) async fn path(conn: &mut PgConnection, name: &ExperimentName) -> Result<String, Error> {
+    let experiment = get(conn, name).await?;
+    let looks = store::looks::last(conn, name, MOST_DRAWN).await?;
+    Ok(crate::path::draw(&experiment, &looks))
+}
+
+/// How soon contacts answered in past experiments, by metric.
+pub(crate) async fn curves(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<(String, Option<Curve>)>, Error> {
+    Ok(store::curves::list(conn, workspace, after, limit).await?)
+}
+
+/// Keeps counts; what was told under the same number before must be the same. Returns whether it was new, and the highest
+/// number.
+pub(crate) async fn aggregate(
+    conn: &mut PgConnection,
+    name: &ExperimentName,
+    read: impl FnOnce(&Experiment) -> Result<Aggregate, Error>,
+) -> Result<(bool, i64), Error> {
+    let experiment = get(conn, name).await?;
+    experiment.takes_aggregates()?;
+    let told = read(&experiment)?;
+    let is_new = store::aggregates::keep(conn, name, &told).await?;
+    if !is_new && store::aggregates::get(conn, name, told.sequence).await? != Some(told.clone()) {
+        return Err(Error::SequenceReused);
+    }
+    let highest = store::aggregates::latest(conn, name, DateTime::<Utc>::MAX_UTC).await?;
+    Ok((is_new, highest.map_or(told.sequence, |it| it.sequence)))
 }
 
 /// Judges anew who did what was told. Results follow at once, as nothing is counted before it is asked for.

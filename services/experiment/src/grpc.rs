@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 use self::asked::{Asked, ask};
 use crate::error::Error;
 use crate::experiment::By;
-use crate::experiments::{self, Choice};
+use crate::experiments::{self, Choice, Explain};
 
 /// The handlers and what they need.
 #[derive(Clone, Debug)]
@@ -153,8 +153,10 @@ impl ExperimentService for Experiments {
         caller.enter(&name.workspace)?;
         let units = convert::units(&name, &request.units)?;
         let experiment = experiments::get(&mut *self.conn().await?, &name).await?;
-        let assigned = experiments::assign(&mut *self.conn().await?, &experiment, units).await?;
-        let assignments = convert::assignments(&experiment, assigned);
+        let explain = if request.explain { Explain::Yes } else { Explain::No };
+        let conn = &mut *self.conn().await?;
+        let assigned = experiments::assign(conn, &experiment, units, explain).await?;
+        let assignments = convert::assignments(&experiment, assigned, explain);
         Ok(Response::new(proto::AssignUnitsResponse { assignments }))
     }
 
@@ -270,5 +272,26 @@ impl ExperimentService for Experiments {
         request: Request<proto::ReclassifyOutcomesRequest>,
     ) -> Answer<proto::ReclassifyOutcomesResponse> {
         steps::reclassify(self, request).await
+    }
+
+    async fn record_aggregates(
+        &self,
+        request: Request<proto::RecordAggregatesRequest>,
+    ) -> Answer<proto::RecordAggregatesResponse> {
+        steps::aggregate(self, request).await
+    }
+
+    async fn get_monitoring_path(
+        &self,
+        request: Request<proto::GetMonitoringPathRequest>,
+    ) -> Answer<proto::MonitoringPath> {
+        history::path(self, request).await
+    }
+
+    async fn list_response_curves(
+        &self,
+        request: Request<proto::ListResponseCurvesRequest>,
+    ) -> Answer<proto::ListResponseCurvesResponse> {
+        history::curves(self, request).await
     }
 }

@@ -180,7 +180,9 @@ pub(crate) fn next_time(
             early = middle;
         }
     }
-    Ok(late)
+    let beyond = i64::from(late.timestamp_subsec_nanos());
+    let up = if beyond > 0 { 1_000_000_000 - beyond } else { 0 };
+    Ok(late + TimeDelta::nanoseconds(up))
 }
 
 /// The share of its shortest duration that a test without a deadline has run.

@@ -1,11 +1,14 @@
 //! The estimates and the verdict so far. Nothing is written, so reading is not a look.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use cursus_ids::ExperimentName;
 use cursus_statistics::effect::Comparison;
 use cursus_statistics::{Fraction, Proportion};
 use sqlx::PgConnection;
 
+use crate::aggregates::Groups;
 use crate::counts::{Census, Counts};
 use crate::differences::{Difference, differences};
 use crate::error::Error;
@@ -58,7 +61,7 @@ pub(crate) async fn report(
     let census = census(conn, &experiment, now).await?;
     let mut looks = store::looks::all(conn, name).await?;
     let last = store::looks::last_verdict(conn, name).await?;
-    let exposures = store::census::exposed_by_minute(conn, name).await?;
+    let exposures = exposures(conn, &experiment).await?;
     let boundary = last.as_ref().and_then(|verdict| verdict.boundary);
     let spending_time = maturity(&experiment, &exposures, now)?;
     let present = Look { time: now, spending_time, sight: Sight::new(design, &census.whole) };
@@ -119,7 +122,32 @@ pub(crate) async fn census(
     as_of: DateTime<Utc>,
 ) -> Result<Census, Error> {
     let Experiment { name, design, .. } = experiment;
+    if design.aggregated {
+        let told = store::aggregates::latest(conn, name, as_of).await?;
+        let groups = told.map_or_else(|| Groups::empty(design), |it| it.groups);
+        let whole = groups.into_counts(design);
+        return Ok(Census { whole, segments: BTreeMap::new() });
+    }
     Ok(store::census::take(conn, name, design, design.early_seconds()?, as_of).await?)
+}
+
+/// When how many units of the arms were exposed.
+pub(crate) async fn exposures(
+    conn: &mut PgConnection,
+    experiment: &Experiment,
+) -> Result<Vec<(DateTime<Utc>, u64)>, Error> {
+    if !experiment.design.aggregated {
+        return Ok(store::census::exposed_by_minute(conn, &experiment.name).await?);
+    }
+    let told = store::aggregates::exposed(conn, &experiment.name).await?;
+    let (mut batches, mut before) = (Vec::new(), 0);
+    for (time, units) in told {
+        if units > before {
+            batches.push((time, units - before));
+            before = units;
+        }
+    }
+    Ok(batches)
 }
 
 /// The verdict of the decision, or of the last look in the light of harm seen since.

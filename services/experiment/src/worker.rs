@@ -128,7 +128,7 @@ impl Monitor {
         deadline: DateTime<Utc>,
     ) -> Result<(), Error> {
         if experiment.design.arms.len() < 2 {
-            return keep(conn, experiment, None, State::Decidable).await;
+            return keep(conn, experiment, None, (State::Decidable, deadline)).await;
         }
         let census = report::census(conn, experiment, deadline).await?;
         let time = self.ambient.now();
@@ -142,7 +142,7 @@ impl Monitor {
         let look = Look { time, spending_time, sight };
         let taken = judged(experiment, looks, look, Stage::Last).await?;
         tracing::info!(experiment.name = %experiment.name, verdict = taken.verdict.reason_code, "`{}` is decidable", experiment.name);
-        keep(conn, experiment, Some(taken), State::Decidable).await
+        keep(conn, experiment, Some(taken), (State::Decidable, deadline)).await
     }
 
     /// A look on the way, if both clocks have moved on far enough.
@@ -158,7 +158,7 @@ impl Monitor {
         let spending_time = if design.is_open_ended() {
             look::share_of_run(experiment.start_time.unwrap_or(now), now)
         } else {
-            let exposures = store::census::exposed_by_minute(conn, &experiment.name).await?;
+            let exposures = report::exposures(conn, experiment).await?;
             look::spending_time(design, &exposures, now, deadline)?
         };
         // Counting is what costs, so it is left until the other clock is known to have moved.
@@ -172,7 +172,7 @@ impl Monitor {
         }
         let look = Look { time: now, spending_time, sight };
         let taken = judged(experiment, looks, look, experiment.stage()).await?;
-        keep(conn, experiment, Some(taken), experiment.state).await
+        keep(conn, experiment, Some(taken), (experiment.state, now)).await
     }
 }
 
@@ -220,7 +220,7 @@ async fn keep(
     conn: &mut PgConnection,
     seen: &Experiment,
     taken: Option<Taken>,
-    state: State,
+    (state, now): (State, DateTime<Utc>),
 ) -> Result<(), Error> {
     let mut tx = conn.begin().await?;
     let mut experiment = experiments::lock(&mut tx, &seen.name).await?;
@@ -244,6 +244,8 @@ async fn keep(
     if state != experiment.state {
         experiment.state = state;
         store::experiments::update(&mut tx, &experiment).await?;
+        // What is over teaches what to expect.
+        store::curves::note(&mut tx, &seen.name, &experiment.design, now).await?;
     }
     Ok(tx.commit().await?)
 }

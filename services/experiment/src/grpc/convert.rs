@@ -2,6 +2,7 @@
 
 mod design;
 mod evidence;
+mod tally;
 
 use std::str::FromStr;
 
@@ -10,11 +11,14 @@ use cursus_api::experiment as proto;
 use cursus_ids::{ExperimentName, ParseError, WorkspaceId};
 use prost_types::Timestamp;
 
+pub(super) use self::design::duration;
 pub(super) use self::evidence::{assignments, exposures, imported, outcomes, units, words};
+pub(super) use self::tally::aggregate;
 use crate::design::{Design, LABEL, is_label};
 use crate::error::Error;
 use crate::experiment::{Decision, Experiment, State, Stop};
 use crate::experiments::Draft;
+use crate::layers::Range;
 use crate::peers::moment;
 use crate::sizing::sizing;
 
@@ -44,10 +48,14 @@ pub(super) fn draft(request: &proto::CreateExperimentRequest) -> Result<Draft, E
     if !is_label(&experiment.display_name) {
         return Err(Error::invalid("experiment.display_name", LABEL));
     }
+    let told = experiment.design.as_ref();
+    let expects_the_past =
+        told.is_none_or(|it| it.response_median.is_none() && it.response_log_sd == 0.0);
     let design = design::design(experiment.design.unwrap_or_default())?;
     design.check()?;
     let expectation = experiment.expectation.map(design::expectation).transpose()?;
-    Ok(Draft { name, display_name: experiment.display_name, design, expectation })
+    let display_name = experiment.display_name;
+    Ok(Draft { name, display_name, design, expectation, expects_the_past })
 }
 
 pub(super) fn timestamp(time: DateTime<Utc>) -> Timestamp {
@@ -83,7 +91,12 @@ impl From<Experiment> for proto::Experiment {
         let decision = experiment.decision.as_ref();
         // A design that can be run has a sizing; what cannot be computed is left out.
         let sizing = sizing(&experiment.design, experiment.expectation).ok();
+        let range = |range: &Range| proto::BucketRange {
+            first: range.0.cast_signed(),
+            last: range.1.cast_signed(),
+        };
         Self {
+            layer_buckets: experiment.buckets.iter().map(range).collect(),
             stop: experiment.stop.clone().map(encoded_stop),
             expectation: experiment.expectation.map(Into::into),
             sizing: sizing.map(Into::into),

@@ -5,10 +5,12 @@ use cursus_chassis::{Caller, Role};
 use cursus_ids::ExperimentName;
 use tonic::{Request, Response};
 
-use super::convert::{arm_id, number, parsed, timestamp};
+use super::convert::{arm_id, duration, number, parent, parsed, timestamp};
 use super::{Answer, Experiments, page, report};
 use crate::audit::{Entry, Kind};
+use crate::curves::Curve;
 use crate::design::Design;
+use crate::error::Error;
 use crate::experiments;
 use crate::store::looks::Listed;
 
@@ -42,6 +44,46 @@ pub(super) async fn audit(
     let next_page_token = page::next(&mut found, size, |it| it.number.to_string());
     let entries = found.into_iter().map(|it| entry(&experiment.design, it)).collect();
     Ok(Response::new(proto::ListAuditEntriesResponse { entries, next_page_token }))
+}
+
+pub(super) async fn path(
+    service: &Experiments,
+    request: Request<proto::GetMonitoringPathRequest>,
+) -> Answer<proto::MonitoringPath> {
+    let (caller, request) = Caller::admit(request, Role::Viewer)?;
+    let name: ExperimentName = parsed("name", &request.name)?;
+    caller.enter(&name.workspace)?;
+    let svg = experiments::path(&mut *service.conn().await?, &name).await?;
+    Ok(Response::new(proto::MonitoringPath { experiment: name.to_string(), svg }))
+}
+
+pub(super) async fn curves(
+    service: &Experiments,
+    request: Request<proto::ListResponseCurvesRequest>,
+) -> Answer<proto::ListResponseCurvesResponse> {
+    let (caller, request) = Caller::admit(request, Role::Viewer)?;
+    let workspace = parent(&request.parent)?;
+    caller.enter(&workspace)?;
+    let size = page::size(request.page_size)?;
+    let after = page::place(&request.page_token)?.unwrap_or_default();
+    if after.contains('\0') {
+        return Err(Error::PageToken.into());
+    }
+    let conn = &mut *service.conn().await?;
+    let mut found = experiments::curves(conn, &workspace, &after, size + 1).await?;
+    let next_page_token = page::next(&mut found, size, |(metric, _)| metric.clone());
+    let response_curves = found.into_iter().filter_map(|(_, it)| it).map(curve).collect();
+    Ok(Response::new(proto::ListResponseCurvesResponse { response_curves, next_page_token }))
+}
+
+fn curve(curve: Curve) -> proto::ResponseCurve {
+    proto::ResponseCurve {
+        metric_id: curve.metric,
+        median: Some(duration(curve.median.as_secs_f64())),
+        log_sd: curve.log_sd,
+        answer_count: number(curve.answers),
+        experiment_count: i32::try_from(curve.experiments).unwrap_or(i32::MAX),
+    }
 }
 
 fn look(design: &Design, look: &Listed) -> proto::Look {

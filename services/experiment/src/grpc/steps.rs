@@ -76,3 +76,16 @@ pub(super) async fn reclassify(
     let recorded_count = convert::number(recorded);
     Ok(Response::new(proto::ReclassifyOutcomesResponse { recorded_count }))
 }
+
+pub(super) async fn aggregate(
+    service: &Experiments,
+    request: Request<proto::RecordAggregatesRequest>,
+) -> Answer<proto::RecordAggregatesResponse> {
+    let (caller, request) = Caller::admit(request, Role::Service)?;
+    let name: ExperimentName = convert::parsed("experiment", &request.experiment)?;
+    caller.enter(&name.workspace)?;
+    let read = |it: &crate::experiment::Experiment| convert::aggregate(it, request);
+    let conn = &mut *service.conn().await?;
+    let (recorded, latest_sequence) = experiments::aggregate(conn, &name, read).await?;
+    Ok(Response::new(proto::RecordAggregatesResponse { recorded, latest_sequence }))
+}

@@ -24,6 +24,7 @@ struct Row {
     decision: Option<serde_json::Value>,
     stop: Option<serde_json::Value>,
     expectation: Option<serde_json::Value>,
+    buckets: Option<serde_json::Value>,
 }
 
 impl Row {
@@ -51,6 +52,7 @@ impl Row {
             decision: self.decision.map(from_json).transpose()?,
             stop: self.stop.map(from_json).transpose()?,
             expectation: self.expectation.map(from_json).transpose()?,
+            buckets: self.buckets.map(from_json).transpose()?.unwrap_or_default(),
         })
     }
 }
@@ -119,7 +121,7 @@ pub(crate) async fn get(
     let row = sqlx::query_as!(
         Row,
         "select workspace_id, experiment_id, display_name, design, state, imported_count, assignments_digest,
-                create_time, start_time, exposure_end_time, deadline, decision, stop, expectation
+                create_time, start_time, exposure_end_time, deadline, decision, stop, expectation, buckets
          from experiments
          where workspace_id = $1 and experiment_id = $2",
         name.workspace.as_ref(),
@@ -159,7 +161,7 @@ pub(crate) async fn list(
     let rows = sqlx::query_as!(
         Row,
         "select workspace_id, experiment_id, display_name, design, state, imported_count, assignments_digest,
-                create_time, start_time, exposure_end_time, deadline, decision, stop, expectation
+                create_time, start_time, exposure_end_time, deadline, decision, stop, expectation, buckets
          from experiments
          where workspace_id = $1
            and ($2::timestamptz is null or create_time < $2 or (create_time = $2 and experiment_id > $3))
@@ -186,10 +188,12 @@ pub(crate) async fn update(
 ) -> Result<(), sqlx::Error> {
     let decision = experiment.decision.as_ref().map(to_json).transpose()?;
     let stop = experiment.stop.as_ref().map(to_json).transpose()?;
+    let reserved = Some(&experiment.buckets).filter(|buckets| !buckets.is_empty());
+    let buckets = reserved.map(to_json).transpose()?;
     sqlx::query!(
         "update experiments
          set state = $3, start_time = $4, exposure_end_time = $5, deadline = $6, decision = $7,
-             assignments_digest = $8, stop = $9
+             assignments_digest = $8, stop = $9, buckets = $10
          where workspace_id = $1 and experiment_id = $2",
         experiment.name.workspace.as_ref(),
         experiment.name.id.as_ref(),
@@ -200,6 +204,7 @@ pub(crate) async fn update(
         decision,
         experiment.assignments_digest,
         stop,
+        buckets,
     )
     .execute(conn)
     .await?;

@@ -103,6 +103,24 @@ pub(crate) async fn list(
     Ok(looks)
 }
 
+/// The last ones, oldest first.
+pub(crate) async fn last(
+    conn: &mut PgConnection,
+    experiment: &ExperimentName,
+    limit: i64,
+) -> Result<Vec<Listed>, sqlx::Error> {
+    let highest = sqlx::query_scalar!(
+        "select max(number) from looks where workspace_id = $1 and experiment_id = $2",
+        experiment.workspace.as_ref(),
+        experiment.id.as_ref(),
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let limit_number = i32::try_from(limit).unwrap_or(i32::MAX);
+    let after = highest.unwrap_or_default().saturating_sub(limit_number);
+    list(conn, experiment, after, limit).await
+}
+
 /// What the last one led to.
 pub(crate) async fn last_verdict(
     conn: &mut PgConnection,

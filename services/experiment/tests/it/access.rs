@@ -41,7 +41,7 @@ fn start(mut client: Client) -> BoxFuture<'static, Result<(), Status>> {
 
 fn assign(mut client: Client) -> BoxFuture<'static, Result<(), Status>> {
     let (experiment, units) = (SPRING.to_owned(), vec![contact("ana")]);
-    let request = proto::AssignUnitsRequest { experiment, units };
+    let request = proto::AssignUnitsRequest { experiment, units, explain: false };
     Box::pin(async move { client.assign_units(request).await.map(drop) })
 }
 
@@ -108,9 +108,26 @@ fn extend(mut client: Client) -> BoxFuture<'static, Result<(), Status>> {
     Box::pin(async move { client.extend_experiment(request).await.map(drop) })
 }
 
-const READING: [Method; 5] = [get, list, results, looks, audit];
+fn path(mut client: Client) -> BoxFuture<'static, Result<(), Status>> {
+    let request = proto::GetMonitoringPathRequest { name: SPRING.to_owned() };
+    Box::pin(async move { client.get_monitoring_path(request).await.map(drop) })
+}
+
+fn curves(mut client: Client) -> BoxFuture<'static, Result<(), Status>> {
+    let parent = "workspaces/acme".to_owned();
+    let request = proto::ListResponseCurvesRequest { parent, ..Default::default() };
+    Box::pin(async move { client.list_response_curves(request).await.map(drop) })
+}
+
+fn aggregate(mut client: Client) -> BoxFuture<'static, Result<(), Status>> {
+    let request =
+        proto::RecordAggregatesRequest { experiment: SPRING.to_owned(), ..Default::default() };
+    Box::pin(async move { client.record_aggregates(request).await.map(drop) })
+}
+
+const READING: [Method; 7] = [get, list, results, looks, audit, path, curves];
 const EDITING: [Method; 3] = [create, import, stop];
-const SERVING: [Method; 7] = [start, assign, expose, record, reclassify, close, decide];
+const SERVING: [Method; 8] = [start, assign, expose, record, aggregate, reclassify, close, decide];
 const APPROVING: [Method; 2] = [override_decision, extend];
 
 #[tokio::test]

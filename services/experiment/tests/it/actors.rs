@@ -156,9 +156,9 @@ async fn recipients_behind_a_privacy_proxy_are_left_out_of_opens_and_of_nothing_
     let world = World::new().await;
     let service = world.start().await;
     let mut opens_and_visits = design();
+    opens_and_visits.metrics[1] = design().metrics[0].clone();
+    opens_and_visits.metrics[0].metric_id = "opens".to_owned();
     opens_and_visits.metrics[0].events = vec!["email.opened".to_owned()];
-    opens_and_visits.metrics[1] =
-        proto::Metric { metric_id: "visits".to_owned(), ..design().metrics[0].clone() };
     service.started(opens_and_visits).await;
     let proxied = |id: &str| proto::Exposure { privacy_proxy: true, ..exposure(id, "a", noon()) };
     let exposures = vec![

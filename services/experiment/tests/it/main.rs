@@ -5,6 +5,7 @@
 
 mod access;
 mod actors;
+mod aggregates;
 mod assignment;
 mod creation;
 mod decisions;
@@ -14,7 +15,9 @@ mod guardrails;
 mod hillstrom;
 mod imports;
 mod interventions;
+mod layers;
 mod looks;
+mod memory;
 mod open_ended;
 mod outage;
 mod readings;

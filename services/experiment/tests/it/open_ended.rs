@@ -39,8 +39,7 @@ async fn looks_are_taken_of_those_whose_window_is_over_and_none_decides_in_the_f
     let verdict = service.looked(1).await;
     assert_eq!(verdict.reason_code, "IMMATURE_OR_TOO_FEW_EVENTS");
     assert!(verdict.reason_text.contains("first week"), "{verdict:?}");
-    // More units, a day old by the end of the week.
-    world.ambient.advance(DAY * 6);
+    // More units, whose window is over by the end of the week.
     let day_five = noon() + TimeDelta::days(5);
     let more = |arm: &str, count: usize| {
         let ids = (2_000..2_000 + count).map(move |number| format!("{number}"));
@@ -53,6 +52,7 @@ async fn looks_are_taken_of_those_whose_window_is_over_and_none_decides_in_the_f
         crate::world::outcome(&id, &id, "site.visited", day_five + TimeDelta::hours(1))
     };
     service.record((0..100).map(visited).collect()).await.unwrap();
+    world.ambient.advance(DAY * 6);
     let verdict = service.looked(2).await;
     assert_eq!((verdict.action(), verdict.arm.as_str()), (Action::Promote, "b"), "{verdict:?}");
     assert!(!verdict.r#final && verdict.boundary.unwrap() > 2.5);

@@ -216,6 +216,7 @@ impl Replica {
         let request = proto::AssignUnitsRequest {
             experiment: SPRING.to_owned(),
             units: ids.iter().map(|id| contact(id)).collect(),
+            explain: false,
         };
         let answer = self.client("orchestrator").assign_units(request).await?;
         Ok(answer.into_inner().assignments)

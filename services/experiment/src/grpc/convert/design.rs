@@ -51,6 +51,10 @@ pub(super) fn design(design: proto::Design) -> Result<Design, Error> {
         response_log_sd: or_usual(design.response_log_sd, USUAL_LOG_SD),
         method,
         maturity_gate: or_usual(design.maturity_gate, usual_gate()),
+        layer: design.layer,
+        layer_share: Some(design.layer_share).filter(|share| *share != 0.0),
+        holdout_period: design.holdout_period,
+        aggregated: design.aggregated,
         when_inconclusive: match policy {
             Ok(proto::InconclusivePolicy::Unspecified | proto::InconclusivePolicy::Hold) => {
                 WhenInconclusive::Hold
@@ -163,7 +167,7 @@ fn seconds(duration: Duration) -> f64 {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a checked design's windows are short")]
-fn duration(seconds: f64) -> Duration {
+pub(in crate::grpc) fn duration(seconds: f64) -> Duration {
     let nanos = (seconds.fract() * 1e9).round();
     Duration { seconds: seconds.trunc() as i64, nanos: nanos as i32 }
 }
@@ -215,6 +219,10 @@ impl From<Design> for proto::Design {
         Self {
             method: method.into(),
             expected_event_count,
+            layer: design.layer.clone(),
+            layer_share: design.layer_share.unwrap_or_default(),
+            holdout_period: design.holdout_period.clone(),
+            aggregated: design.aggregated,
             maturity_gate: if is_open_ended { 0.0 } else { design.maturity_gate },
             control_arm: arm_id(&design, design.control),
             holdout_share: design.holdout_share,

@@ -8,11 +8,12 @@ use cursus_ids::{ContactId, ContactName, ExperimentName};
 use prost_types::Timestamp;
 
 use super::{arm_id, parsed};
-use crate::assignment::{Assignment, Place};
+use crate::assignment::{Assignment, Draw, Place, Question};
 use crate::design::{NAME, is_name};
 use crate::error::Error;
 use crate::evidence::{Actor, Event, Exposure, Word, micros};
 use crate::experiment::Experiment;
+use crate::experiments::Explain;
 use crate::peers::{DELIVERY, SEGMENTATION, distinct_segments, moment};
 
 const MOST_AT_ONCE: usize = 5_000;
@@ -79,6 +80,7 @@ pub(in crate::grpc) fn imported(
 pub(in crate::grpc) fn assignments(
     experiment: &Experiment,
     assigned: Vec<Assignment>,
+    explain: Explain,
 ) -> Vec<proto::Assignment> {
     use proto::assignment::Group;
     let workspace = experiment.name.workspace.name();
@@ -93,9 +95,42 @@ pub(in crate::grpc) fn assignments(
             group: group.into(),
             arm,
             imported: assignment.is_imported,
+            explanation: match explain {
+                Explain::No => None,
+                Explain::Yes => Some(explanation(&assignment)),
+            },
         }
     };
     assigned.into_iter().map(tell).collect()
+}
+
+fn explanation(assignment: &Assignment) -> proto::Explanation {
+    use proto::draw::Question as Asked;
+    let text = match (assignment.draws.last(), assignment.place) {
+        (None, _) => "Its place was imported",
+        (_, Place::Holdout) => "It is left alone: it is among the share that is held out",
+        (_, Place::Test(_)) => "It takes part in the test, in the arm that was drawn",
+        (Some(last), Place::Remainder) if last.question == Question::Layer => {
+            "It waits for the verdict: this part of the layer is not the experiment's"
+        }
+        (_, Place::Remainder) => {
+            "It waits for the verdict: it is not among the share that is tested"
+        }
+    };
+    let draw = |draw: &Draw| proto::Draw {
+        question: match draw.question {
+            Question::Holdout => Asked::Holdout,
+            Question::Layer => Asked::Layer,
+            Question::Test => Asked::Test,
+            Question::Arm => Asked::Arm,
+        }
+        .into(),
+        salt: draw.salt.clone(),
+        position: draw.position,
+        limit: draw.limit,
+    };
+    let draws = assignment.draws.iter().map(draw).collect();
+    proto::Explanation { text: text.to_owned(), draws }
 }
 
 pub(in crate::grpc) fn exposures(
