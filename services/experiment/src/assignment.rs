@@ -15,7 +15,7 @@ pub(crate) enum Place {
 }
 
 /// A unit and where it belongs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Assignment {
     pub(crate) unit: ContactId,
     pub(crate) place: Place,

@@ -57,7 +57,7 @@ pub(crate) enum State {
 pub(crate) struct Stop {
     pub(crate) reason: String,
     pub(crate) actor: String,
-    pub(crate) stop_time: DateTime<Utc>,
+    pub(crate) time: DateTime<Utc>,
 }
 
 /// What was decided.
@@ -183,7 +183,7 @@ impl Experiment {
             State::Stopped => return Ok(false),
             _ => self.state = State::Stopped,
         }
-        self.stop = Some(Stop { reason, actor: by.actor.clone(), stop_time: by.now });
+        self.stop = Some(Stop { reason, actor: by.actor.clone(), time: by.now });
         Ok(true)
     }
 

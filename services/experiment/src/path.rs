@@ -4,7 +4,7 @@ use cursus_statistics::Fraction;
 use cursus_statistics::monitor::{Action as Rung, Admission, Decision, Reason, Statistic};
 use cursus_statistics::path::{self, Words};
 
-use crate::design::Design;
+use crate::design::{Arm, Design};
 use crate::experiment::Experiment;
 use crate::store::looks::Listed;
 use crate::verdict::{Action, Verdict};
@@ -15,7 +15,7 @@ pub(crate) fn draw(experiment: &Experiment, looks: &[Listed]) -> String {
     let decisions: Vec<Decision> = looks.iter().map(|look| decision(design, look)).collect();
     let name = experiment.name.id.to_string();
     let title = if experiment.display_name.is_empty() { &name } else { &experiment.display_name };
-    let arms: Vec<&str> = design.arms.iter().map(|arm| arm.title()).collect();
+    let arms: Vec<&str> = design.arms.iter().map(Arm::title).collect();
     path::draw(&decisions, Words { title, arms: &arms })
 }
 

@@ -99,7 +99,7 @@ pub(crate) fn judge(design: &Design, looks: &[Look], stage: Stage) -> Result<Ver
     let course = ladder::Course::new(design, &rules, looks)?;
     let finding = if design.arms.len() < 2 {
         None
-    } else if sample_ratio.alarm == Alarm::Alarm {
+    } else if sample_ratio.alarm == Alarm::Broken {
         Some(held(Reason::SampleRatioMismatch))
     } else {
         let is_plain = metric.kind == Kind::Conversion && metric.direction == Direction::Higher;

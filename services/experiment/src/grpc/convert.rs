@@ -137,9 +137,5 @@ fn encoded_decision(design: &Design, decision: &Decision) -> proto::Decision {
 }
 
 fn encoded_stop(stop: Stop) -> proto::Stop {
-    proto::Stop {
-        reason: stop.reason,
-        actor: stop.actor,
-        stop_time: Some(timestamp(stop.stop_time)),
-    }
+    proto::Stop { reason: stop.reason, actor: stop.actor, stop_time: Some(timestamp(stop.time)) }
 }

@@ -80,8 +80,8 @@ fn sample_ratio(found: &SampleRatio) -> proto::SampleRatio {
     use proto::sample_ratio::State;
     let state = match found.alarm {
         Alarm::None => State::Ok,
-        Alarm::Warning => State::Warning,
-        Alarm::Alarm => State::Alarm,
+        Alarm::Suspicious => State::Warning,
+        Alarm::Broken => State::Alarm,
     };
     proto::SampleRatio { state: state.into(), p: found.p, evidence: found.ln_evidence.exp() }
 }

@@ -56,7 +56,8 @@ pub(crate) async fn take(
     let wanted = Wanted::new(design, early_seconds);
     let exposed_before =
         if design.is_open_ended() { as_of - seconds(design.answering_seconds()) } else { as_of };
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         r#"with metrics as (
              select * from unnest($3::smallint[], $4::text[], $5::text[], $6::float8[], $7::float8[], $8::boolean[])
                  as named (metric, event, property, window_seconds, early_seconds, is_strict)
@@ -127,6 +128,25 @@ pub(crate) async fn take(
     )
     .fetch_all(conn)
     .await?;
+    Ok(read(design, rows))
+}
+
+/// What was counted of a metric, or of units, in one part of one segment.
+struct Row {
+    segment: String,
+    part: i16,
+    metric: i16,
+    answered: i64,
+    /// Of units: how many are behind a privacy proxy.
+    machine: i64,
+    suspect: i64,
+    unknown: i64,
+    early: i64,
+    total: f64,
+    squares: f64,
+}
+
+fn read(design: &Design, rows: Vec<Row>) -> Census {
     let mut census = Census::empty(design.arms.len(), design.metrics.len());
     // Units come last, so that what is left out of a metric's is not overwritten.
     let (units, answers): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.metric == UNITS);
@@ -157,7 +177,7 @@ pub(crate) async fn take(
             };
         }
     }
-    Ok(census)
+    census
 }
 
 /// How many units of the arms were exposed in each minute.

@@ -25,8 +25,8 @@ pub(crate) struct SampleRatio {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Alarm {
     None,
-    Warning,
-    Alarm,
+    Suspicious,
+    Broken,
 }
 
 /// While units are being exposed the evidence may be looked at all the time; the test of the end may not.
@@ -50,9 +50,9 @@ pub(crate) fn sample_ratio(
         }
     };
     let alarm = if p < Alpha::ONE_PER_MILLE.get() {
-        Alarm::Alarm
+        Alarm::Broken
     } else if p < SUSPICION {
-        Alarm::Warning
+        Alarm::Suspicious
     } else {
         Alarm::None
     };

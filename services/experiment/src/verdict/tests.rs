@@ -221,7 +221,7 @@ fn endless() -> Design {
 fn without_a_deadline_nothing_is_final_until_somebody_ends_it() {
     let arms = [(200, 1_000), (330, 1_000)];
     let early = look(0.9, &arms);
-    let verdict = judge(&endless(), &[early.clone()], Stage::Exposing).unwrap();
+    let verdict = judge(&endless(), std::slice::from_ref(&early), Stage::Exposing).unwrap();
     check(&verdict, Action::Continue, "IMMATURE_OR_TOO_FEW_EVENTS", None);
     assert!(verdict.reason_text.contains("first week"), "{}", verdict.reason_text);
     let verdict = judge(&endless(), &[early, look(1.0, &arms)], Stage::Exposing).unwrap();

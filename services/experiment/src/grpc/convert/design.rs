@@ -132,13 +132,13 @@ fn metric((index, metric): (usize, proto::Metric)) -> Result<Metric, Error> {
 fn role(field: &str, index: usize, role: i32) -> Result<Role, Error> {
     use proto::metric::Role::{Guardrail, Primary, Secondary, Unspecified};
     match proto::metric::Role::try_from(role) {
-        Ok(Unspecified) => Ok(Role::Shown),
-        Ok(Primary) if index == 0 => Ok(Role::Shown),
-        Ok(Primary) => Err(Error::invalid(field, "the first metric decides, and no other")),
+        Ok(Primary) if index > 0 => {
+            Err(Error::invalid(field, "the first metric decides, and no other"))
+        }
         Ok(Secondary) if index == 0 => {
             Err(Error::invalid(field, "the first metric decides: put another one first"))
         }
-        Ok(Secondary) => Ok(Role::Shown),
+        Ok(Unspecified | Primary | Secondary) => Ok(Role::Shown),
         Ok(Guardrail) => Ok(Role::Guardrail),
         Err(error) => Err(Error::invalid(field, error)),
     }
