@@ -147,7 +147,13 @@ impl Experiment {
     }
 
     /// Whether a decision may be recorded: `false` if just this one was already.
+    ///
+    /// That no arm is chosen fits whatever was stopped or decided by hand: whoever runs a campaign has nothing to send.
     pub(crate) fn may_decide(&self, arm: Option<usize>) -> Result<bool, Error> {
+        let is_by_hand = self.decision.as_ref().is_some_and(|it| it.override_reason.is_some());
+        if arm.is_none() && (self.state == State::Stopped || is_by_hand) {
+            return Ok(false);
+        }
         self.is_decidable()?;
         match &self.decision {
             Some(decision) if decision.arm != arm => Err(Error::Decided),

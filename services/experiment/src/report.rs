@@ -12,7 +12,7 @@ use crate::aggregates::Groups;
 use crate::counts::{Census, Counts};
 use crate::differences::{Difference, differences};
 use crate::error::Error;
-use crate::experiment::{Experiment, State};
+use crate::experiment::{Decision, Experiment, State};
 use crate::experiments::get;
 use crate::look::{self, Look, Sight};
 use crate::verdict::{
@@ -153,7 +153,7 @@ pub(crate) async fn exposures(
 /// The verdict of the decision, or of the last look in the light of harm seen since.
 fn told(experiment: &Experiment, last: Option<Verdict>, present: &Look) -> Result<Verdict, Error> {
     if let Some(decision) = &experiment.decision {
-        return Ok(decision.verdict.clone());
+        return Ok(of_decision(decision));
     }
     let verdict = match last {
         Some(verdict) => verdict::heeding(&experiment.design, &present.sight, verdict),
@@ -170,6 +170,25 @@ fn told(experiment: &Experiment, last: Option<Verdict>, present: &Look) -> Resul
             ..verdict
         },
     })
+}
+
+/// What the data said, or what somebody decided by hand: not called significant, so that it is approved before it is sent.
+fn of_decision(decision: &Decision) -> Verdict {
+    let verdict = decision.verdict.clone();
+    match &decision.override_reason {
+        None => verdict,
+        Some(reason) => Verdict {
+            action: if decision.arm.is_some() {
+                Action::PromoteNotSignificant
+            } else {
+                Action::Hold
+            },
+            reason_code: "OVERRIDDEN".to_owned(),
+            reason_text: format!("It was decided by hand: {reason}"),
+            arm: decision.arm,
+            ..verdict
+        },
+    }
 }
 
 /// What can be said before the first look: nothing but that the numbers of units are wrong.

@@ -27,15 +27,16 @@ fn rows() -> Option<Vec<(&'static str, bool, i64)>> {
     let folder = std::env::var_os("CURSUS_DATA").map(PathBuf::from)?;
     let text = std::fs::read_to_string(folder.join("hillstrom/hillstrom.csv")).ok()?;
     let row = |line: &str| {
-        let cells: Vec<&str> = line.split(',').collect();
-        let arm = match cells[8] {
+        // From the right: further left there are cells with commas.
+        let cells: Vec<&str> = line.rsplitn(5, ',').collect();
+        let arm = match cells[3] {
             "Mens E-Mail" => "mens",
             "Womens E-Mail" => "womens",
             _ => "",
         };
-        let (whole, part) = cells[11].split_once('.').unwrap_or((cells[11], "0"));
+        let (whole, part) = cells[0].split_once('.').unwrap_or((cells[0], "0"));
         let cents: i64 = format!("{part:0<2}").parse().unwrap();
-        (arm, cells[9] == "1", whole.parse::<i64>().unwrap() * 100 + cents)
+        (arm, cells[2] == "1", whole.parse::<i64>().unwrap() * 100 + cents)
     };
     Some(text.lines().skip(1).filter(|line| !line.is_empty()).map(row).collect())
 }

@@ -43,6 +43,13 @@ async fn any_arm_may_be_chosen_by_hand_and_is_never_called_significant() {
     assert_eq!(service.override_decision("b", "again").await.unwrap(), decided);
     let outcome = service.override_decision("a", "the other one").await;
     refused(outcome, FailedPrecondition, "DECIDED", "");
+    // Results recommend it as such, and whoever has nothing to send finds nothing to decide.
+    let verdict = service.verdict().await;
+    assert_eq!(verdict.action(), Action::PromoteNotSignificant);
+    assert_eq!((verdict.reason_code.as_str(), verdict.arm.as_str()), ("OVERRIDDEN", "b"));
+    assert!(verdict.r#final && verdict.reason_text.contains("the shop closes"));
+    assert_eq!(service.decide("b").await.unwrap(), decided);
+    assert_eq!(service.decide("").await.unwrap(), decided);
     assert_eq!(service.get().await.unwrap(), decided);
 }
 
@@ -96,6 +103,7 @@ async fn what_was_stopped_is_looked_at_and_decided_no_more() {
     assert_eq!(world.looks().await, 0);
     assert_eq!(service.end("again").await.unwrap(), stopped);
     refused(service.decide("b").await, FailedPrecondition, "STOPPED", "");
+    assert_eq!(service.decide("").await.unwrap(), stopped, "there is nothing to send");
     refused(service.override_decision("b", "x").await, FailedPrecondition, "STOPPED", "");
     let outcome = service.extend(noon() + TimeDelta::days(3)).await;
     refused(outcome, FailedPrecondition, "STOPPED", "");
