@@ -69,6 +69,17 @@ pub async fn run(
     campaign::approve(surface, narrator).await?;
     let behaviour = replay::follow(world, surface, sink, narrator, &mut figures).await?;
     let outcome = check::outcome(world, surface, sink, &behaviour, narrator).await?;
+    figures.delivered_per_second = delivered_per_second(&outcome, sink);
     figures.wall = started.elapsed();
     Ok(Outcome { figures, ..outcome })
+}
+
+/// The remainder comes after the test, so the test's messages are the first.
+fn delivered_per_second(outcome: &Outcome, sink: &Sink) -> f64 {
+    let arms = outcome.report.results.iter().flat_map(|results| &results.arms);
+    let people: i64 = arms.filter(|arm| !arm.arm.is_empty()).map(|arm| arm.unit_count).sum();
+    let deliveries = sink.deliveries();
+    let test = &deliveries[..deliveries.len().min(usize::try_from(people).unwrap_or(0))];
+    let [first, .., last] = test else { return 0.0 };
+    figures::rate(test.len(), last.time - first.time)
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use chrono::Utc;
-use cursus_api::delivery::{GetBroadcastRequest, ListMessagesRequest, message};
+use cursus_api::delivery::{ListMessagesRequest, message};
 use cursus_api::experiment::{ArmResult, GetResultsRequest, Results, verdict};
 use cursus_api::orchestrator::{Campaign, RequestApprovalRequest, approval, campaign::State};
 use cursus_api::segmentation::{Event, Value, value};
@@ -69,12 +69,8 @@ pub(crate) async fn follow(
             narrator.fact(&told(&campaign, started));
         }
         if state >= State::AwaitingDecision && !tested {
-            figures.delivered_per_second = delivered_per_second(surface).await?;
-            // The ledger is complete a moment before the delivery service says since when.
-            tested = figures.delivered_per_second.is_some() || state > State::AwaitingDecision;
-            if tested {
-                replay.leave_alone().await?;
-            }
+            replay.leave_alone().await?;
+            tested = true;
         }
         if replay.read_new().await? {
             moved = Instant::now();
@@ -103,22 +99,6 @@ pub(crate) async fn follow(
     }
     figures.clicks_per_second = rate(replay.clicks, replay.clicking);
     Ok(replay.behaviour)
-}
-
-/// From the first row of the ledger to the last message of the test; unknown once more is being sent.
-async fn delivered_per_second(surface: &Surface) -> anyhow::Result<Option<f64>> {
-    let request = GetBroadcastRequest { name: name("broadcasts", campaign::ID) };
-    let broadcast =
-        persist(async || surface.delivery.clone().get_broadcast(request.clone()).await).await?;
-    let accepted = broadcast.ledger.context("a broadcast without a ledger")?.accepted_count;
-    let seconds = |time: Option<Timestamp>| {
-        time.map(|time| Duration::new(time.seconds.unsigned_abs(), time.nanos.unsigned_abs()))
-    };
-    let (Some(begun), Some(idle)) = (seconds(broadcast.create_time), seconds(broadcast.idle_time))
-    else {
-        return Ok(None);
-    };
-    Ok(Some(rate(usize::try_from(accepted)?, idle.saturating_sub(begun))))
 }
 
 fn told(campaign: &Campaign, started: Instant) -> String {

@@ -48,15 +48,12 @@ fn show(outcome: &Outcome, cluster: &Cluster) {
     screen::print(format!(
         "{mailed} people mailed, nobody twice; {compared} figures agree with what people did."
     ));
-    let delivered = figures.delivered_per_second.map_or_else(
-        || "delivered without being timed".to_owned(),
-        |rate| format!("delivered {rate:.0} messages/s"),
-    );
     screen::print(format!(
-        "Imported {:.0} contacts/s, rendered {:.0} messages/s, {delivered}, \
+        "Imported {:.0} contacts/s, rendered {:.0} messages/s, delivered {:.0} messages/s, \
          answered {:.0} clicks/s, slowest segment ready in {:.2} s, {:.1} s in all.",
         figures.import_rows_per_second,
         figures.rendered_per_second,
+        figures.delivered_per_second,
         figures.clicks_per_second,
         figures.segment_ready.as_secs_f64(),
         figures.wall.as_secs_f64(),

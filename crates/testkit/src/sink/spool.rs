@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::watch;
 
@@ -14,6 +15,7 @@ pub struct Delivery {
     pub sender: String,
     pub recipients: Vec<String>,
     pub size: usize,
+    pub time: Instant,
     offset: u64,
 }
 
@@ -47,7 +49,8 @@ impl Spool {
         let (sequence, offset, size) = (kept.deliveries.len(), kept.length, raw.len());
         self.file.write_all_at(raw, offset)?;
         kept.length += size as u64;
-        kept.deliveries.push(Delivery { sequence, sender, recipients, size, offset });
+        let time = Instant::now();
+        kept.deliveries.push(Delivery { sequence, sender, recipients, size, time, offset });
         self.count.send_replace(sequence + 1);
         Ok(())
     }

@@ -181,7 +181,7 @@ mod tests {
     fn we_are_compared_with_the_faster_of_the_others() {
         let row = row(2.0, &[(Engine::DuckDb, 30.0), (Engine::ClickHouse, 20.0)]);
         assert_eq!(row.ratio(), Some(10.0));
-        assert_eq!(super::tests::row(2.0, &[]).ratio(), None);
+        assert_eq!(row(2.0, &[]).ratio(), None);
     }
 
     #[test]

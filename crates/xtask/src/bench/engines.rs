@@ -94,6 +94,6 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_answer_is_an_error() {
-        assert!(super::read("S1 attribute\tmany").is_err());
+        assert!(read("S1 attribute\tmany").is_err());
     }
 }
