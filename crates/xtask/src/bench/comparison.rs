@@ -179,8 +179,8 @@ mod tests {
 
     #[test]
     fn we_are_compared_with_the_faster_of_the_others() {
-        let row = row(2.0, &[(Engine::DuckDb, 30.0), (Engine::ClickHouse, 20.0)]);
-        assert_eq!(row.ratio(), Some(10.0));
+        let peers = [(Engine::DuckDb, 30.0), (Engine::ClickHouse, 20.0)];
+        assert_eq!(row(2.0, &peers).ratio(), Some(10.0));
         assert_eq!(row(2.0, &[]).ratio(), None);
     }
 

@@ -14,7 +14,7 @@ use crate::service::{Client, parent};
 use crate::{Arguments, Bench, deadlines};
 
 const POLL: Duration = Duration::from_millis(1);
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) async fn measure(bench: &Bench, figures: &mut Figures) -> anyhow::Result<()> {
     let Bench { arguments, ambient, .. } = bench;

@@ -39,9 +39,9 @@ impl Pace {
         let runtime = Handle::current();
         // A thread of its own: timers of the runtime are no finer than a millisecond.
         let pacing = tokio::task::spawn_blocking(move || {
-            let begun = Instant::now();
+            let started = Instant::now();
             let begin = |n| {
-                let at = begun + Duration::from_secs(1) * n / self.rate;
+                let at = started + Duration::from_secs(1) * n / self.rate;
                 thread::sleep(at.saturating_duration_since(Instant::now()));
                 let calling = call(n);
                 runtime.spawn(async move {
