@@ -136,11 +136,8 @@ impl Peers {
         if contacts.is_empty() {
             return Ok(Vec::new());
         }
-        let request = AssignUnitsRequest {
-            experiment: experiment.to_string(),
-            units: contacts.clone(),
-            ..AssignUnitsRequest::default()
-        };
+        let request =
+            AssignUnitsRequest { experiment: experiment.to_string(), units: contacts.clone() };
         let answer = self.experiment.clone().assign_units(request).await;
         let assignments =
             answer.context("the contacts cannot be assigned")?.into_inner().assignments;

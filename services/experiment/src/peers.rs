@@ -14,13 +14,12 @@ use cursus_ids::{ArmId, ContactName, ExperimentName, ParseError, SegmentName};
 use tonic::{Status, Streaming};
 
 use crate::config::Config;
-use crate::design::OPENED;
-use crate::evidence::{Actor, Event, Exposure, micros};
+use crate::evidence::{Event, Exposure, micros};
 
 const EVERYWHERE: &str = "workspaces/-";
 /// As they are named in the table of evidence.
-pub(crate) const DELIVERY: &str = "delivery";
-pub(crate) const SEGMENTATION: &str = "segmentation";
+const DELIVERY: &str = "delivery";
+const SEGMENTATION: &str = "segmentation";
 
 /// A feed that can be followed.
 #[derive(Clone, Debug)]
@@ -171,7 +170,6 @@ fn exposure(
         time: exposure_time,
         segments: distinct_segments(outcome.segments).unwrap_or_default(),
         released: outcome.released,
-        privacy_proxy: false,
         experiment,
     })
 }
@@ -182,11 +180,11 @@ fn reaction(
     unit: ContactName,
     time: DateTime<Utc>,
 ) -> Option<Event> {
-    let (event, actor) = match outcome.kind() {
-        outcome::Kind::Opened => (OPENED, actor(&outcome)),
-        outcome::Kind::Clicked => ("email.clicked", actor(&outcome)),
+    let (event, human) = match outcome.kind() {
+        outcome::Kind::Opened => ("email.opened", is_human(&outcome)),
+        outcome::Kind::Clicked => ("email.clicked", is_human(&outcome)),
         // A machine only follows links; unsubscribing takes more.
-        outcome::Kind::Unsubscribed => ("email.unsubscribed", Actor::Human),
+        outcome::Kind::Unsubscribed => ("email.unsubscribed", true),
         _ => return None,
     };
     (unit.workspace == experiment.workspace).then(|| Event {
@@ -196,17 +194,13 @@ fn reaction(
         name: event.to_owned(),
         experiment: Some(experiment),
         time,
-        actor,
+        human,
         micros: BTreeMap::new(),
     })
 }
 
-fn actor(outcome: &Outcome) -> Actor {
-    match outcome.actor() {
-        delivery::Actor::Human => Actor::Human,
-        delivery::Actor::Machine => Actor::Machine,
-        delivery::Actor::Unknown | delivery::Actor::Unspecified => Actor::Unknown,
-    }
+fn is_human(outcome: &Outcome) -> bool {
+    outcome.actor() == delivery::Actor::Human
 }
 
 fn from_events(events: Vec<segmentation::Event>, cursor: &str) -> Result<Run, Error> {
@@ -227,7 +221,7 @@ fn from_events(events: Vec<segmentation::Event>, cursor: &str) -> Result<Run, Er
             name: event.event_name,
             experiment: None,
             time,
-            actor: Actor::Human,
+            human: true,
             micros: event.properties.into_iter().filter_map(amount).collect(),
         });
     }
@@ -267,9 +261,9 @@ mod tests {
         }
     }
 
-    fn run(outcome: Outcome) -> (usize, Vec<Actor>) {
+    fn run(outcome: Outcome) -> (usize, Vec<bool>) {
         let run = from_outcomes(vec![outcome], "").unwrap();
-        (run.exposures.len(), run.events.iter().map(|event| event.actor).collect())
+        (run.exposures.len(), run.events.iter().map(|event| event.human).collect())
     }
 
     #[test]
@@ -287,15 +281,15 @@ mod tests {
     }
 
     #[test]
-    fn opens_and_clicks_are_whose_delivery_says_and_every_unsubscription_is_a_persons() {
-        for (told, actor) in [
-            (delivery::Actor::Human, Actor::Human),
-            (delivery::Actor::Machine, Actor::Machine),
-            (delivery::Actor::Unknown, Actor::Unknown),
+    fn only_a_persons_opens_and_clicks_are_human_and_every_unsubscription_is() {
+        for (actor, human) in [
+            (delivery::Actor::Human, true),
+            (delivery::Actor::Machine, false),
+            (delivery::Actor::Unknown, false),
         ] {
-            let clicked = Outcome { actor: told.into(), ..outcome(outcome::Kind::Clicked, "men") };
-            assert_eq!(run(clicked), (0, vec![actor]));
+            let clicked = Outcome { actor: actor.into(), ..outcome(outcome::Kind::Clicked, "men") };
+            assert_eq!(run(clicked), (0, vec![human]));
         }
-        assert_eq!(run(outcome(outcome::Kind::Unsubscribed, "men")), (0, vec![Actor::Human]));
+        assert_eq!(run(outcome(outcome::Kind::Unsubscribed, "men")), (0, vec![true]));
     }
 }
