@@ -56,6 +56,12 @@ impl Causes {
         self.anybody.is_none().then(|| self.slots.keys().copied().collect())
     }
 
+    /// Who was erased.
+    pub(crate) fn erased(&self) -> impl Iterator<Item = u16> {
+        let erased = self.slots.iter().filter(|(_, it)| it.cause == Cause::ContactErased);
+        erased.map(|(slot, _)| *slot)
+    }
+
     fn at(&self, slot: u16) -> Option<Happened> {
         self.slots.get(&slot).copied().or(self.anybody)
     }

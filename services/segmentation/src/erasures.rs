@@ -120,7 +120,8 @@ impl Erasures {
             store::erasures::insert_ids(tx, &erasure, &hashes).await?;
             let blocks = block::changed(workspace, [stored.ordinal]);
             let cause = Cause::ContactErased;
-            store::blocks::insert_caused_changes(tx, workspace, &blocks, None, cause).await?;
+            store::blocks::insert_caused_changes(tx, workspace, &[(None, &blocks[..])], cause)
+                .await?;
             store::containers::notify(tx, workspace).await?;
             return Ok(erasure);
         }

@@ -17,12 +17,12 @@ use crate::attribute::Vocabulary;
 use crate::bitmaps::{Bitmap, Bitmaps, Named};
 use crate::block::{BlockName, Change};
 use crate::error::Error;
-use crate::membership::{Place, Version};
+use crate::membership::{Place, Stored, Version};
 use crate::metrics;
 use crate::promotion;
 use crate::recent::Recent;
 use crate::references;
-use crate::resident::{Resident, Source, Stored, Wanted, is_mass};
+use crate::resident::{Resident, Source, Wanted, is_mass};
 use crate::residents::Tenancy;
 use crate::store;
 use crate::store::containers::Write;
@@ -235,13 +235,14 @@ impl Findings {
         now: DateTime<Utc>,
     ) {
         for following in &mut resident.followed {
-            let (is_changed, crossings) = following.take();
+            let (written, crossings) = following.take();
             self.crossings.extend(crossings.into_iter().map(|it| (block.clone(), it)));
-            if is_changed {
+            if let Some(written) = written {
                 self.writes.push(Write {
                     block: block.clone(),
                     revision: following.revision.clone(),
                     members: following.members.clone(),
+                    written,
                     served: following.served,
                     stored: following.stored,
                 });

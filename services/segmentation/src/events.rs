@@ -15,6 +15,7 @@ use crate::grpc::convert;
 use crate::ordinals::{self, Held};
 use crate::refusal::{Reason, Refusal};
 use crate::store;
+use crate::store::blocks::Changed;
 use crate::transition::Cause;
 
 /// What was recorded from outside.
@@ -115,12 +116,19 @@ async fn tell(
     if fresh.is_empty() {
         return Ok(());
     }
-    let names: BTreeSet<&str> = fresh.iter().map(|draft| draft.name.as_str()).collect();
-    let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-    let ordinals = fresh.iter().filter_map(|draft| Some(held.get(draft.contact.as_ref())?.ordinal));
-    let blocks = block::changed(workspace, ordinals);
-    store::blocks::insert_caused_changes(tx, workspace, &blocks, Some(&names), Cause::Event)
-        .await?;
+    let mut ordinals: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+    for draft in fresh {
+        let held = held.get(draft.contact.as_ref());
+        ordinals.entry(&draft.name).or_default().extend(held.map(|held| held.ordinal));
+    }
+    // Each name by itself, so that whoever evaluates reads what is new and not all that these contacts ever did.
+    let changed: Vec<([String; 1], Vec<_>)> = ordinals
+        .into_iter()
+        .map(|(name, ordinals)| ([name.to_owned()], block::changed(workspace, ordinals)))
+        .collect();
+    let changed: Vec<Changed<'_>> =
+        changed.iter().map(|(name, blocks)| (Some(&name[..]), &blocks[..])).collect();
+    store::blocks::insert_caused_changes(tx, workspace, &changed, Cause::Event).await?;
     if source == Source::Caller {
         // Of one who was merged, those who watch are told the contact it became.
         let entry = |draft: &&Draft| {

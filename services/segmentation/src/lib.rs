@@ -30,6 +30,7 @@ mod contact;
 mod contacts;
 mod deal;
 mod deals;
+mod drift;
 mod edit;
 mod erasure;
 mod erasures;

@@ -16,6 +16,7 @@ use crate::membership::{Place, Served};
 use crate::metrics;
 use crate::ordinals::Ordinals;
 use crate::store;
+use crate::store::containers::Packed;
 
 /// How many members are told at once.
 const RUN: usize = 1_000;
@@ -223,7 +224,7 @@ fn by_block(ordinals: &[Option<i32>]) -> Asked {
 struct Telling {
     pool: PgPool,
     segment: SegmentName,
-    blocks: std::vec::IntoIter<(i32, Vec<u8>)>,
+    blocks: std::vec::IntoIter<(i32, Packed)>,
     /// Of the block that is being told.
     ordinals: std::vec::IntoIter<i32>,
 }
@@ -248,8 +249,8 @@ impl Telling {
         Ok(Some(found.into_iter().map(|(_, contact, _)| contact).collect()))
     }
 
-    fn unpack(&mut self, block: i32, members: &[u8]) -> Result<(), Error> {
-        let members = Bitset::from_roaring_bytes(members)?;
+    fn unpack(&mut self, block: i32, packed: &Packed) -> Result<(), Error> {
+        let (members, _) = packed.unpack()?;
         let block = BlockName::new(self.segment.workspace.clone(), block);
         let ordinals: Vec<i32> = members.iter().map(|slot| block.ordinal(slot)).collect();
         self.ordinals = ordinals.into_iter();

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::data::{SECOND, World, clocks, load, load_rows, whole_seconds, worlds};
+use crate::data::{EVENTS, SECOND, World, clocks, load, load_rows, whole_seconds, worlds};
 use crate::oracle::Contact;
 use crate::properties::plan;
 use crate::rules::rules;
@@ -17,6 +17,8 @@ use crate::rules::rules;
 enum Change {
     /// Contacts are replaced by others, or by nobody.
     Replace(BTreeMap<u16, Option<Contact>>),
+    /// Contacts who are there have done what others did of one name, or nothing; all else of theirs stays.
+    Events(&'static str, BTreeMap<u16, Option<Contact>>),
     /// A plan comes; what it reads and the block lacks is loaded.
     Absorb(usize),
     /// Only one plan is still of interest.
@@ -35,10 +37,13 @@ fn changes(world: &World) -> impl Strategy<Value = Vec<Change>> + use<> {
         proptest::option::weighted(0.8, select(contacts)).boxed()
     };
     let slots = prop_oneof![30 => 0_u16..70, 1 => 300_u16..400];
-    let replace = proptest::collection::btree_map(slots, replaced, 1..10);
+    let replace = proptest::collection::btree_map(slots, replaced.clone(), 1..10);
+    let events = proptest::collection::btree_map(0_u16..70, replaced, 1..10);
+    let events = (select(&EVENTS[..]), events);
     vec(
         prop_oneof![
             6 => replace.prop_map(Change::Replace),
+            4 => events.prop_map(|(name, contacts)| Change::Events(name, contacts)),
             1 => (0..RULES).prop_map(Change::Absorb),
             1 => (0..RULES).prop_map(Change::Forget),
             1 => Just(Change::Compact),
@@ -100,6 +105,19 @@ proptest! {
                     }
                     let slots: Vec<u16> = replaced.into_keys().collect();
                     let patch = patch(&contacts, block.mentions(), &slots);
+                    block.replace(patch, now);
+                }
+                Change::Events(name, others) => {
+                    let mut slots = Vec::new();
+                    for (slot, other) in others {
+                        let Some(contact) = contacts.get_mut(&slot) else { continue };
+                        contact.events.retain(|event| event.name != name);
+                        let did = other.into_iter().flat_map(|other| other.events);
+                        contact.events.extend(did.filter(|event| event.name == name));
+                        slots.push(slot);
+                    }
+                    let mut patch = Patch::of_event(block.mentions(), name, slots);
+                    load_rows(&contacts, patch.rows());
                     block.replace(patch, now);
                 }
                 Change::Absorb(index) => extend(&mut block, &plans[index], &contacts),

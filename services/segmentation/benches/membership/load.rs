@@ -13,7 +13,9 @@ use crate::pace::{Kept, Pace};
 use crate::service::{Client, parent};
 use crate::{Arguments, Bench, deadlines};
 
-const POLL: Duration = Duration::from_millis(1);
+/// How soon a check is repeated: the longer it has been no, the later, or else the waiting would be the load.
+const SOONEST: Duration = Duration::from_millis(1);
+const SHARE: u32 = 20;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) async fn measure(bench: &Bench, figures: &mut Figures) -> anyhow::Result<()> {
@@ -100,6 +102,6 @@ async fn watch(mut client: Client, contact: u32, ambient: &Ambient) -> anyhow::R
         if acknowledged.elapsed() > PATIENCE {
             anyhow::bail!("contact {contact} was not seen in the segment within {PATIENCE:?}");
         }
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep((acknowledged.elapsed() / SHARE).max(SOONEST)).await;
     }
 }

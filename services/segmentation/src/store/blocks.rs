@@ -25,32 +25,45 @@ pub(crate) async fn insert_changes(
         Some([]) => Cause::RuleChanged,
         Some(_) => Cause::Attribute,
     };
-    insert_caused_changes(conn, workspace, changes, names, cause).await
+    insert_caused_changes(conn, workspace, &[(names, changes)], cause).await
 }
+
+/// What changed: the names of attributes or events, or everything, and in which blocks, each with whom.
+pub(crate) type Changed<'a> = (Option<&'a [String]>, &'a [(BlockName, Option<Vec<u16>>)]);
 
 /// Says that blocks changed, and wakes the owners of their partitions when the transaction commits.
 pub(crate) async fn insert_caused_changes(
     conn: &mut PgConnection,
     workspace: &WorkspaceId,
-    changes: &[(BlockName, Option<Vec<u16>>)],
-    names: Option<&[String]>,
+    changed: &[Changed<'_>],
     cause: Cause,
 ) -> sqlx::Result<()> {
-    let partitions: Vec<i16> = changes.iter().map(|(block, _)| block.partition()).collect();
-    let blocks: Vec<i32> = changes.iter().map(|(block, _)| block.index).collect();
-    let slots: Vec<Option<Vec<u8>>> = changes
-        .iter()
-        .map(|(_, slots)| {
-            Some(slots.as_ref()?.iter().flat_map(|slot| slot.to_le_bytes()).collect())
-        })
-        .collect();
+    let (mut partitions, mut blocks, mut slots) = (Vec::new(), Vec::new(), Vec::new());
+    // Each row has a slice of all names.
+    let (mut all_names, mut slices) = (Vec::new(), Vec::new());
+    for (names, changes) in changed {
+        let first = position(all_names.len() + 1);
+        all_names.extend_from_slice(names.unwrap_or_default());
+        for (block, those) in *changes {
+            partitions.push(block.partition());
+            blocks.push(block.index);
+            let bytes = |those: &Vec<u16>| -> Vec<u8> {
+                those.iter().flat_map(|slot| slot.to_le_bytes()).collect()
+            };
+            slots.push(those.as_ref().map(bytes));
+            slices.push((names.map(|_| first), position(all_names.len())));
+        }
+    }
+    let (firsts, lasts): (Vec<Option<i32>>, Vec<i32>) = slices.into_iter().unzip();
     sqlx::query!(
         "with changed as (
-             select * from unnest($2::smallint[], $3::int[], $4::bytea[])
-                 as changed (partition, block, slots)
+             select * from unnest($2::smallint[], $3::int[], $4::bytea[], $5::int[], $6::int[])
+                 as changed (partition, block, slots, first_name, last_name)
          ), added as (
              insert into block_changes (partition, workspace_id, block, slots, names, cause)
-             select partition, $1, block, slots, $5, $6 from changed
+             select partition, $1, block, slots,
+                 case when first_name is not null then ($7::text[])[first_name:last_name] end, $8
+             from changed
          )
          select pg_notify('block_changes', partition::text)
          from (select distinct partition from changed) as changed",
@@ -58,7 +71,9 @@ pub(crate) async fn insert_caused_changes(
         &partitions,
         &blocks,
         &slots as _,
-        names,
+        &firsts as _,
+        &lasts,
+        &all_names,
         cause.as_str(),
     )
     .execute(conn)
@@ -294,35 +309,45 @@ pub(crate) async fn each_event(
     Ok(())
 }
 
-/// Reads the events of some contacts, of several names, one after another.
+/// Reads events of several names, each of some contacts, one after another.
 pub(crate) async fn each_event_of(
     conn: &mut PgConnection,
     workspace: &WorkspaceId,
-    ordinals: &[i32],
-    wanted: &[EventsWanted<'_>],
+    wanted: &[(EventsWanted<'_>, Vec<i32>)],
     mut each: impl FnMut(&str, EventRow) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let names: Vec<String> = wanted.iter().map(|wanted| wanted.name.to_owned()).collect();
-    let since: Vec<Option<DateTime<Utc>>> = wanted.iter().map(|wanted| wanted.since).collect();
-    let with_properties: Vec<bool> = wanted.iter().map(|wanted| wanted.with_properties).collect();
+    let names: Vec<String> = wanted.iter().map(|(wanted, _)| wanted.name.to_owned()).collect();
+    let since: Vec<Option<DateTime<Utc>>> = wanted.iter().map(|(wanted, _)| wanted.since).collect();
+    let with_properties: Vec<bool> =
+        wanted.iter().map(|(wanted, _)| wanted.with_properties).collect();
+    // Each name has a slice of all ordinals.
+    let mut all_ordinals = Vec::new();
+    let slice = |(_, ordinals): &(EventsWanted<'_>, Vec<i32>)| {
+        let first = position(all_ordinals.len() + 1);
+        all_ordinals.extend_from_slice(ordinals);
+        (first, position(all_ordinals.len()))
+    };
+    let (firsts, lasts): (Vec<i32>, Vec<i32>) = wanted.iter().map(slice).unzip();
     let mut rows = sqlx::query!(
         r#"select wanted.event_name as "event_name!", ordinal as "ordinal!",
              event_time as "event_time!", properties
-         from unnest($2::text[], $3::timestamptz[], $4::bool[])
-             as wanted (event_name, since, with_properties)
+         from unnest($2::text[], $3::timestamptz[], $4::bool[], $5::int[], $6::int[])
+             as wanted (event_name, since, with_properties, first_ordinal, last_ordinal)
          cross join lateral (
              select ordinal, event_time, case when with_properties then properties end as properties
              from events
              where workspace_id = $1
                  and events.event_name = wanted.event_name
-                 and ordinal = any($5)
+                 and ordinal = any(($7::int[])[first_ordinal:last_ordinal])
                  and event_time >= coalesce(since, '-infinity'::timestamptz)
          ) as found"#,
         workspace.as_ref(),
         &names,
         &since as _,
         &with_properties,
-        ordinals,
+        &firsts,
+        &lasts,
+        &all_ordinals,
     )
     .fetch(conn);
     while let Some(row) = rows.try_next().await? {
@@ -334,6 +359,11 @@ pub(crate) async fn each_event_of(
         each(&row.event_name, event)?;
     }
     Ok(())
+}
+
+/// Where something is in an array of Postgres.
+fn position(index: usize) -> i32 {
+    i32::try_from(index).unwrap_or(i32::MAX)
 }
 
 /// Whether a change of everything about one contact, as when it departed, waits for evaluation.
