@@ -5,33 +5,52 @@ use crate::builder::BlockBuilder;
 use crate::mentions::{Mentions, Reach};
 use crate::window::within_horizon;
 
-/// Fresh rows of some slots: all that a block holds of these contacts or all of their events of one name, and nothing of
-/// any other contact.
+/// Fresh rows of some slots: all that a block holds of these contacts, all of their events of one name, or more of these;
+/// and nothing of any other contact.
 #[derive(Debug)]
 pub struct Patch {
     slots: Vec<u16>,
     rows: BlockBuilder,
-    /// The only events that are replaced; `None` for everything.
-    event: Option<String>,
+    part: Part,
+}
+
+/// Which part of what a block holds of a contact is in a patch.
+#[derive(Debug)]
+enum Part {
+    All,
+    /// The events of one name.
+    Events(String),
+    /// Events of one name beside those that are there.
+    MoreEvents(String),
 }
 
 impl Patch {
     /// Starts a patch of these slots for a block with these mentions.
     pub fn new(wanted: Mentions, slots: impl IntoIterator<Item = u16>) -> Self {
-        Self::only(wanted, slots, None)
+        Self::only(wanted, slots, Part::All)
     }
 
     /// Starts a patch of the events of one name of these slots, for a block with these mentions. All else of theirs stays
     /// as it is.
     pub fn of_event(wanted: &Mentions, name: &str, slots: impl IntoIterator<Item = u16>) -> Self {
-        Self::only(wanted.of_event(name), slots, Some(name.to_owned()))
+        Self::only(wanted.of_event(name), slots, Part::Events(name.to_owned()))
     }
 
-    fn only(wanted: Mentions, slots: impl IntoIterator<Item = u16>, event: Option<String>) -> Self {
+    /// Starts a patch of events of one name, of which only the times are read, that these slots have beside what they
+    /// have.
+    pub fn more_of_event(
+        wanted: &Mentions,
+        name: &str,
+        slots: impl IntoIterator<Item = u16>,
+    ) -> Self {
+        Self::only(wanted.of_event(name), slots, Part::MoreEvents(name.to_owned()))
+    }
+
+    fn only(wanted: Mentions, slots: impl IntoIterator<Item = u16>, part: Part) -> Self {
         let mut slots: Vec<u16> = slots.into_iter().collect();
         slots.sort_unstable();
         slots.dedup();
-        Self { rows: BlockBuilder::only(wanted, slots.clone()), slots, event }
+        Self { rows: BlockBuilder::only(wanted, slots.clone()), slots, part }
     }
 
     /// What loads the rows; those of other slots it drops.
@@ -41,30 +60,36 @@ impl Patch {
 }
 
 impl Block {
-    /// Has each slot of a patch hold what the patch says, and nothing else. Now and then it also forgets events which
-    /// are too old at `now` to be read by any plan.
+    /// Has each slot of a patch hold what the patch says, in the part that it is about. Now and then it also forgets events
+    /// which are too old at `now` to be read by any plan.
     ///
     /// # Panics
     ///
-    /// If the patch was not loaded for what the block [holds](Self::mentions).
+    /// If the patch was not loaded for what the block [holds](Self::mentions), or is of more events whose properties that
+    /// has.
     pub fn replace(&mut self, patch: Patch, now: i64) {
-        let Patch { slots, rows, event } = patch;
+        let Patch { slots, rows, part } = patch;
         let patch = rows.build();
-        let is_loaded = match &event {
-            None => patch.mentions.covers(&self.mentions),
-            Some(name) => patch.mentions.covers(&self.mentions.of_event(name)),
+        let is_loaded = match &part {
+            Part::All => patch.mentions.covers(&self.mentions),
+            Part::Events(name) => patch.mentions.covers(&self.mentions.of_event(name)),
+            Part::MoreEvents(name) => {
+                let ours = self.mentions.of_event(name);
+                patch.mentions.covers(&ours) && !ours.has_properties()
+            }
         };
         assert!(is_loaded, "the patch was not loaded for this block: {:?}", self.mentions);
         let Some(last) = slots.last() else { return };
         self.cover((usize::from(*last) + 1).next_multiple_of(64));
-        if event.is_none() {
+        if let Part::All = part {
             self.replace_attributes(&slots, &patch);
         }
         for (name, events) in &mut self.events {
-            if event.as_ref().is_some_and(|event| event != name) {
-                continue;
+            match &part {
+                Part::Events(other) | Part::MoreEvents(other) if other != name => continue,
+                Part::All | Part::Events(_) => events.replace(&slots, &patch.events[name]),
+                Part::MoreEvents(_) => events.add(&slots, &patch.events[name]),
             }
-            events.replace(&slots, &patch.events[name]);
             if events.has_many_gaps() {
                 events.compact(forgotten(self.mentions.events[name].reach, now));
             }

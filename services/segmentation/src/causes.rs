@@ -98,6 +98,7 @@ mod tests {
             age,
             slots: slots.map(<[u16]>::to_vec),
             names: names.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
+            times: Vec::new(),
         }
     }
 

@@ -167,11 +167,13 @@ impl Segmentation {
         let tasks = Tasks::new(&shutdown);
         database::watch(&self.pool, &self.server.readiness(), &tasks);
         let contacts = Contacts::new(self.pool.clone(), self.ambient.clone());
-        let events = Events::new(self.pool.clone(), self.ambient.clone());
         let feed = Feed::new(self.pool.clone());
+        let bells = bells::Bells::new(feed.herald().clone());
+        let events =
+            Events::new(self.pool.clone(), self.ambient.clone(), feed.clone(), bells.clone());
         let ordinals = ordinals::Ordinals::new();
         let index = index::Index::new(self.pool.clone(), ordinals.clone());
-        let questions = Questions::new(bells::Bells::new());
+        let questions = Questions::new(bells);
         self.start(&tasks, &events, (&feed, &index), &questions);
         let crm = Crm {
             accounts: accounts::Accounts::new(self.pool.clone(), self.ambient.clone()),
@@ -276,7 +278,11 @@ impl Segmentation {
         let housekeeping = housekeeping(&self.pool, &self.ambient, &self.config);
         spawn("housekeeping", Box::pin(housekeeping.run(shutdown.clone())));
         let worker = Worker {
-            evaluator: evaluation::Evaluator::new(self.ambient.clone(), self.bitmaps.clone()),
+            evaluator: evaluation::Evaluator::new(
+                self.ambient.clone(),
+                self.bitmaps.clone(),
+                (feed.clone(), bells.clone()),
+            ),
             residents: residents::Residents::new(self.config.resident_mib.saturating_mul(1 << 20)),
             questions: questions.clone(),
             ambient: self.ambient.clone(),

@@ -90,10 +90,16 @@ impl Resident {
         source: Source<'_>,
         changes: &[Change],
     ) -> Result<(), Error> {
-        let Touched { slots, events } = Touched::of(changes);
         let mentions = self.columns.mentions().clone();
+        let Touched { slots, events, more } = Touched::of(changes, &mentions);
         let Source { block, contact_count, now } = source;
         let mut patches = blocks::read_events(tx, block, (&mentions, now), &events).await?;
+        patches.extend(more.into_iter().map(|(name, times)| {
+            let slots = times.iter().map(|(slot, _)| *slot);
+            let mut patch = Patch::more_of_event(&mentions, name, slots);
+            times.iter().for_each(|(slot, time)| patch.rows().event(*slot, name, *time, &[]));
+            patch
+        }));
         if !slots.is_empty() {
             let slots: Vec<u16> = slots.into_iter().collect();
             let mut patch = Patch::new(mentions.clone(), slots.iter().copied());
@@ -230,16 +236,23 @@ impl Resident {
 struct Touched<'a> {
     /// Of whom anything may have changed.
     slots: BTreeSet<u16>,
-    /// By name, who of the others did something.
+    /// By name, who of the others did something of which more is read than when it was, or not even that is known.
     events: BTreeMap<&'a str, BTreeSet<u16>>,
+    /// By name, when somebody did what else there is: that need not be read.
+    more: BTreeMap<&'a str, Vec<(u16, i64)>>,
 }
 
 impl<'a> Touched<'a> {
-    fn of(changes: &'a [Change]) -> Self {
+    fn of(changes: &'a [Change], mentions: &Mentions) -> Self {
         let mut touched = Self::default();
+        let is_plain =
+            |name: &str| mentions.events.get(name).is_none_or(|event| event.properties.is_empty());
         for change in changes {
             let slots = change.slots.iter().flatten().copied();
-            match &change.names {
+            match change.names.as_deref() {
+                Some([name]) if !change.times.is_empty() && is_plain(name) => {
+                    touched.more.entry(name).or_default().extend(&change.times);
+                }
                 Some(names) if change.cause == Cause::Event => {
                     for name in names {
                         touched.events.entry(name).or_default().extend(slots.clone());
@@ -248,9 +261,16 @@ impl<'a> Touched<'a> {
                 _ => touched.slots.extend(slots),
             }
         }
-        let Self { slots, events } = &mut touched;
+        let Self { slots, events, more } = &mut touched;
         events.values_mut().for_each(|those| those.retain(|slot| !slots.contains(slot)));
         events.retain(|_, those| !those.is_empty());
+        for (name, times) in more.iter_mut() {
+            let read = events.get(name);
+            let is_read =
+                |slot: &u16| slots.contains(slot) || read.is_some_and(|it| it.contains(slot));
+            times.retain(|(slot, _)| !is_read(slot));
+        }
+        more.retain(|name, times| !times.is_empty() && mentions.events.contains_key(*name));
         touched
     }
 }

@@ -51,6 +51,8 @@ struct Work {
     schedule: Schedule,
     /// Blocks that could not be evaluated, and are left alone for a while.
     stuck: Vec<BlockName>,
+    /// Whether changes were left that are seen in what was read.
+    is_behind: bool,
 }
 
 impl Worker {
@@ -62,7 +64,8 @@ impl Worker {
         let schedule = Schedule::new(store::blocks::scheduled(&mut claim.conn, partition).await?);
         let tenancy = self.residents.enter();
         let desk = self.questions.open(claim.partition.index());
-        let mut work = Work { claim, partition, tenancy, desk, schedule, stuck: Vec::new() };
+        let mut work =
+            Work { claim, partition, tenancy, desk, schedule, stuck: Vec::new(), is_behind: false };
         while !work.claim.yielding.is_cancelled() {
             // Before looking, so that what happens meanwhile is not slept through.
             bell.mark_unchanged();
@@ -107,7 +110,12 @@ impl Worker {
         let mut batch = Batch::new();
         let partition = work.partition;
         let changes = store::blocks::changes(&mut tx, partition, &work.stuck, CHANGES).await?;
-        for (block, change) in changes {
+        let is_behind = only.is_some() || i64::try_from(changes.len()).is_ok_and(|n| n >= CHANGES);
+        for (block, mut change) in changes {
+            if work.is_behind {
+                // Whether the block has these events already is not known, so they are read.
+                change.times.clear();
+            }
             batch.entry(block).or_default().push(change);
         }
         for block in work.schedule.due(self.ambient.now(), BLOCKS) {
@@ -129,7 +137,10 @@ impl Worker {
         }
         let blocks: Vec<BlockName> = batch.keys().cloned().collect();
         match self.evaluator.evaluate(tx, &work.tenancy, (partition, batch), DUE).await {
-            Ok(evaluated) => self.settle(work, evaluated).await?,
+            Ok(evaluated) => {
+                work.is_behind = is_behind;
+                self.settle(work, evaluated).await?;
+            }
             // Another revision took the place of one meanwhile.
             Err(error) if error.is_contended() => {}
             Err(error @ Error::Database(_)) => return Err(error),

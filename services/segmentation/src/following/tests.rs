@@ -100,6 +100,7 @@ fn whom_something_happened_to_before_its_moment_does_not_leave_at_it() {
         age: 3 * SECOND,
         slots: Some(vec![0]),
         names: Some(vec!["login".to_owned()]),
+        times: Vec::new(),
     };
     let now = 112 * SECOND;
     let causes = Causes::new(&[change], plan.mentions(), now);

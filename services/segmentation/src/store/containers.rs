@@ -65,8 +65,8 @@ pub(crate) async fn members(
         .collect()
 }
 
-/// Writes members, and says under which versions, in the same order. Replicas that serve them are told when the
-/// transaction commits: the versions, or if those are too many only that there are new ones.
+/// Writes members, and says under which versions, in the same order. Replicas that serve them are to be told once the
+/// transaction is committed.
 ///
 /// Containers that are there already are updated, never added again: whoever has put another revision in their place
 /// since this transaction began to read makes it fail.
@@ -121,22 +121,11 @@ pub(crate) async fn write(
              from changed
              where fresh
              returning version
-         ), told as (
-             select pg_notify('containers', case
-                 when length(versions) < 7900 then versions else workspace_id end)
-             from (
-                 select workspace_id, workspace_id || string_agg(
-                     format(E'\n%s %s %s %s %s', segment_id, revision, block, version, digest), '')
-                     as versions
-                 from changed
-                 group by workspace_id
-             ) as news
          )
          select version as "version!", digest as "digest!"
          from changed
              join (select version from updated union all select version from added) as written
                  using (version)
-             cross join (select count(*) from told) as told
          order by position"#,
         &workspaces,
         &blocks,
