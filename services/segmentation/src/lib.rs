@@ -75,6 +75,8 @@ mod write_key;
 mod write_keys;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
 
 use anyhow::Context;
 use cursus_ambient::Ambient;
@@ -89,6 +91,7 @@ use cursus_feed::Feed;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -287,6 +290,7 @@ impl Segmentation {
             questions: questions.clone(),
             ambient: self.ambient.clone(),
             bells,
+            turns: Arc::new(Semaphore::new(cores())),
             poll_interval: self.config.poll_interval,
         };
         let blocks = Claims::new(&self.pool, "segmentation.blocks", block::PARTITIONS);
@@ -318,6 +322,11 @@ impl Segmentation {
             );
         }
     }
+}
+
+/// How much can be computed at once.
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn housekeeping(pool: &PgPool, ambient: &Ambient, config: &Config) -> Housekeeping {

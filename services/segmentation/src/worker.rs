@@ -6,13 +6,14 @@ pub(crate) mod housekeeping;
 pub(crate) mod outcomes;
 mod schedule;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use cursus_ambient::Ambient;
 use cursus_claim::Claim;
 use sqlx::Connection;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use self::schedule::Schedule;
 use crate::bells::Bells;
@@ -38,6 +39,9 @@ pub(crate) struct Worker {
     pub(crate) questions: Questions,
     pub(crate) ambient: Ambient,
     pub(crate) bells: Bells,
+    /// As many evaluate at once as can compute at once: whoever waits takes in more together, and those who record are
+    /// not crowded out.
+    pub(crate) turns: Arc<Semaphore>,
     /// How often to look without having been told.
     pub(crate) poll_interval: Duration,
 }
@@ -69,7 +73,10 @@ impl Worker {
         while !work.claim.yielding.is_cancelled() {
             // Before looking, so that what happens meanwhile is not slept through.
             bell.mark_unchanged();
-            if self.step(&mut work).await? {
+            let turn = self.turns.acquire().await?;
+            let is_busy = self.step(&mut work).await?;
+            drop(turn);
+            if is_busy {
                 continue;
             }
             if partition == 0 {
