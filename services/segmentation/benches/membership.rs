@@ -98,7 +98,8 @@ struct Bench {
 /// As many connections as a small pool has.
 const CONNECTIONS: usize = 4;
 
-#[tokio::main(worker_threads = 2)]
+// One thread makes the load, so that the service has what is left of the machine.
+#[tokio::main(worker_threads = 1)]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let blank = scratch::blank(&arguments.database_url, "membership").await?;

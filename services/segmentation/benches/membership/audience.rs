@@ -7,8 +7,8 @@ use rand::{Rng, RngExt};
 use crate::Bench;
 use crate::service::{self, parent};
 
-/// What contacts do: `deed0` and so on.
-pub(crate) const DEEDS: u32 = 5;
+/// What contacts do: `deed0` and so on, about as many as a product has names for its events.
+pub(crate) const DEEDS: u32 = 20;
 /// Neighbours in rank are so many contacts apart; a prime.
 const SPREAD: u32 = 7_919;
 /// The segment of those who were probed in the last day, and of those whose windows close together.

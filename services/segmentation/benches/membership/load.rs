@@ -16,13 +16,16 @@ use crate::{Arguments, Bench, deadlines};
 /// How soon a check is repeated: the longer it has been no, the later, or else the waiting would be the load.
 const SOONEST: Duration = Duration::from_millis(1);
 const SHARE: u32 = 20;
+/// How long, at first, nothing is counted.
+const WARM_UP: u32 = 5;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) async fn measure(bench: &Bench, figures: &mut Figures) -> anyhow::Result<()> {
     let Bench { arguments, ambient, .. } = bench;
     let Arguments { rate, batch, segments, .. } = *arguments;
+    record(bench, "w", WARM_UP).await?;
     let begun = ambient.now();
-    let (recorded, probed) = tokio::try_join!(record(bench), probe(bench))?;
+    let (recorded, probed) = tokio::try_join!(record(bench, "l", arguments.seconds), probe(bench))?;
     let ended = ambient.now();
 
     let what = format!("at {rate} events/s in calls of {batch}, {segments} segments");
@@ -50,16 +53,16 @@ pub(crate) async fn measure(bench: &Bench, figures: &mut Figures) -> anyhow::Res
     deadlines::meanwhile(bench, (begun, ended), figures).await
 }
 
-/// Calls of events.
-async fn record(bench: &Bench) -> anyhow::Result<Kept<()>> {
+/// Calls of events, of which the ids begin alike.
+async fn record(bench: &Bench, ids: &'static str, seconds: u32) -> anyhow::Result<Kept<()>> {
     let Bench { arguments, client, ambient, .. } = bench;
-    let Arguments { rate, batch, seconds, .. } = *arguments;
+    let Arguments { rate, batch, .. } = *arguments;
     let (client, ambient, contacts) = (client.clone(), ambient.clone(), arguments.first_probe());
     let call = move |call: u32| {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(call.into());
         let events = (0..batch).map(|n| {
             let deed = format!("deed{}", rng.random_range(0..DEEDS));
-            event(format!("l{call}-{n}"), active(&mut rng, contacts), &deed, ambient.now())
+            event(format!("{ids}{call}-{n}"), active(&mut rng, contacts), &deed, ambient.now())
         });
         let request =
             proto::BatchRecordEventsRequest { parent: parent(), events: events.collect() };
