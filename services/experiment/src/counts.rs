@@ -11,12 +11,34 @@ pub(crate) struct Tally {
     pub(crate) answered: u64,
     /// Units whose only events were a machine's.
     pub(crate) machine: u64,
+    /// Units whose events were probably a machine's, and none a person's.
+    #[serde(default)]
+    pub(crate) suspect: u64,
+    /// Units with events of nobody knows whom, and none of a person or a suspect.
+    #[serde(default)]
+    pub(crate) unknown: u64,
+    /// Units that do not count, neither among those who answered nor among all.
+    #[serde(default)]
+    pub(crate) excluded: u64,
     /// Units that answered soon after their exposure; of the deciding metric only.
     pub(crate) early: u64,
     /// Of money.
     pub(crate) total: f64,
     /// Of the units' totals.
     pub(crate) squares: f64,
+}
+
+impl Tally {
+    /// Units with events of which none was a person's.
+    pub(crate) fn discounted(&self) -> u64 {
+        self.machine + self.suspect + self.unknown
+    }
+
+    /// Of all units with events.
+    pub(crate) fn machine_share(&self) -> Option<f64> {
+        let all = self.answered + self.discounted();
+        (all > 0).then(|| crate::look::ratio(self.discounted(), all))
+    }
 }
 
 /// One group of units.

@@ -4,7 +4,7 @@ use cursus_statistics::effect::{Comparison, Sample, Welch, welch};
 use cursus_statistics::{Alpha, Error, Interval, Proportion, posterior};
 
 use crate::counts::{Counts, Group, Tally};
-use crate::design::{Design, Kind};
+use crate::design::{Design, Direction, Kind};
 use crate::look::real;
 
 /// With fewer answers than this on both sides together an interval would promise too much.
@@ -87,7 +87,8 @@ pub(crate) fn probabilities_best(design: &Design, counts: &Counts) -> Option<Vec
     if design.primary().kind != Kind::Conversion {
         return None;
     }
-    let rate = |arm: &Group| Side::new(arm.units, *arm.metrics.first()?).proportion();
+    let direction = design.primary().direction;
+    let rate = |arm: &Group| Side::new(arm.units, *arm.metrics.first()?).wanted(direction);
     let rates = counts.arms.iter().map(rate).collect::<Option<Vec<Proportion>>>()?;
     Some(posterior::standing(&rates).arms.iter().map(|arm| arm.probability_best).collect())
 }
@@ -101,11 +102,20 @@ struct Side {
 
 impl Side {
     fn new(units: u64, tally: Tally) -> Self {
-        Self { units, tally }
+        Self { units: units.saturating_sub(tally.excluded), tally }
     }
 
     fn proportion(self) -> Option<Proportion> {
         Proportion::new(self.tally.answered, self.units).ok()
+    }
+
+    /// The rate of what is wanted: of events, or of their absence.
+    fn wanted(self, direction: Direction) -> Option<Proportion> {
+        let rate = self.proportion()?;
+        match direction {
+            Direction::Higher => Some(rate),
+            Direction::Lower => Proportion::new(self.units - rate.successes(), self.units).ok(),
+        }
     }
 
     fn sample(self) -> Option<Sample> {

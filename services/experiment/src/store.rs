@@ -1,11 +1,15 @@
 //! Every query, by what it is about. Functions take the connection, so that the caller owns the transaction; they do
 //! not read the clock, decide or log.
 
+pub(crate) mod aggregates;
 pub(crate) mod assignments;
+pub(crate) mod audit;
 pub(crate) mod census;
+pub(crate) mod curves;
 pub(crate) mod evidence;
 pub(crate) mod experiments;
 pub(crate) mod followings;
+pub(crate) mod layers;
 pub(crate) mod looks;
 
 use serde::Serialize;

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::count;
 use crate::counts::{Census, Part, Tally};
-use crate::design::Design;
+use crate::design::{Design, seconds};
 
 const HOLDOUT: i16 = -1;
 const RELEASED: i16 = -2;
@@ -21,6 +21,8 @@ struct Wanted {
     properties: Vec<String>,
     windows: Vec<f64>,
     earlies: Vec<f64>,
+    /// Whether units behind a privacy proxy are left out.
+    strict: Vec<bool>,
 }
 
 impl Wanted {
@@ -33,13 +35,15 @@ impl Wanted {
                 wanted.properties.push(metric.property().to_owned());
                 wanted.windows.push(metric.window_seconds);
                 wanted.earlies.push(early_seconds.min(metric.window_seconds));
+                wanted.strict.push(metric.counts_opens());
             }
         }
         wanted
     }
 }
 
-/// What had happened before `as_of`. Answers within `early_seconds` of the exposure are early.
+/// What had happened before `as_of`. Answers within `early_seconds` of the exposure are early. Where nothing ends the
+/// test only units are counted whose answers are all in, as others would make arms that are answered sooner look better.
 ///
 /// Evidence and exposures meet here and not when they are written, because either may be told first.
 pub(crate) async fn take(
@@ -50,44 +54,62 @@ pub(crate) async fn take(
     as_of: DateTime<Utc>,
 ) -> Result<Census, sqlx::Error> {
     let wanted = Wanted::new(design, early_seconds);
-    let rows = sqlx::query!(
+    let exposed_before =
+        if design.is_open_ended() { as_of - seconds(design.answering_seconds()) } else { as_of };
+    let rows = sqlx::query_as!(
+        Row,
         r#"with metrics as (
-             select * from unnest($3::smallint[], $4::text[], $5::text[], $6::float8[], $7::float8[])
-                 as named (metric, event, property, window_seconds, early_seconds)
+             select * from unnest($3::smallint[], $4::text[], $5::text[], $6::float8[], $7::float8[], $8::boolean[])
+                 as named (metric, event, property, window_seconds, early_seconds, is_strict)
+         ), facts as (
+             select evidence.contact_id, evidence.event, evidence.outcome_time, evidence.micros,
+                    coalesce(words.actor, evidence.actor, case when evidence.human then 'HUMAN' else 'MACHINE' end)
+                        as actor
+             from evidence left join words using (workspace_id, source, outcome_id)
+             where evidence.workspace_id = $1
+               and evidence.event = any($4)
+               and evidence.experiment_id in ('', $2)
+               and evidence.outcome_time < $9
          ), answers as (
              select exposures.contact_id, exposures.segments,
                     case when exposures.released then -2 else coalesce(exposures.arm, -1) end::smallint as part,
                     metrics.metric,
-                    bool_or(evidence.human) as human,
-                    bool_or(evidence.human and evidence.outcome_time
+                    case
+                        when bool_or(facts.actor = 'HUMAN') then 'HUMAN'
+                        when bool_or(facts.actor = 'SUSPECT') then 'SUSPECT'
+                        when bool_or(facts.actor = 'UNKNOWN') then 'UNKNOWN'
+                        else 'MACHINE'
+                    end as actor,
+                    bool_or(facts.actor = 'HUMAN' and facts.outcome_time
                         < exposures.exposure_time + interval '1 second' * metrics.early_seconds) as early,
-                    coalesce(sum((evidence.micros ->> metrics.property)::bigint) filter (where evidence.human), 0)
+                    coalesce(sum((facts.micros ->> metrics.property)::bigint) filter (where facts.actor = 'HUMAN'), 0)
                         as micros
              from metrics
-             join evidence on evidence.workspace_id = $1
-                          and evidence.event = metrics.event
-                          and evidence.experiment_id in ('', $2)
+             join facts on facts.event = metrics.event
              join exposures on exposures.workspace_id = $1
                            and exposures.experiment_id = $2
-                           and exposures.contact_id = evidence.contact_id
-             where evidence.outcome_time < $8
-               and exposures.exposure_time < $8
-               and evidence.outcome_time >= exposures.exposure_time
-               and evidence.outcome_time < exposures.exposure_time + interval '1 second' * metrics.window_seconds
+                           and exposures.contact_id = facts.contact_id
+             where exposures.exposure_time < $10
+               and facts.outcome_time >= exposures.exposure_time
+               and facts.outcome_time < exposures.exposure_time + interval '1 second' * metrics.window_seconds
+               and not (metrics.is_strict and exposures.privacy_proxy)
              group by exposures.workspace_id, exposures.experiment_id, exposures.contact_id, metrics.metric
          ), units as (
-             select segments, case when released then -2 else coalesce(arm, -1) end::smallint as part, count(*) as units
+             select segments, case when released then -2 else coalesce(arm, -1) end::smallint as part,
+                    count(*) as units, count(*) filter (where privacy_proxy) as proxies
              from exposures
-             where workspace_id = $1 and experiment_id = $2 and exposure_time < $8
+             where workspace_id = $1 and experiment_id = $2 and exposure_time < $10
              group by 1, 2
          )
          select segment as "segment!", part as "part!", -1::smallint as "metric!", sum(units)::bigint as "answered!",
-                0::bigint as "machine!", 0::bigint as "early!", 0::float8 as "total!", 0::float8 as "squares!"
+                sum(proxies)::bigint as "machine!", 0::bigint as "suspect!", 0::bigint as "unknown!",
+                0::bigint as "early!", 0::float8 as "total!", 0::float8 as "squares!"
          from units cross join lateral unnest(array_append(segments, '')) as segment
          group by 1, 2
          union all
-         select segment, part, metric, count(*) filter (where human), count(*) filter (where not human),
-                count(*) filter (where early),
+         select segment, part, metric, count(*) filter (where actor = 'HUMAN'),
+                count(*) filter (where actor = 'MACHINE'), count(*) filter (where actor = 'SUSPECT'),
+                count(*) filter (where actor = 'UNKNOWN'), count(*) filter (where early),
                 -- Exact until here, whatever order things came in, and rounded once.
                 (sum(micros) * 0.000001)::float8,
                 (sum(micros * micros) * 0.000000000001)::float8
@@ -100,12 +122,35 @@ pub(crate) async fn take(
         &wanted.properties,
         &wanted.windows,
         &wanted.earlies,
+        &wanted.strict,
         as_of,
+        exposed_before,
     )
     .fetch_all(conn)
     .await?;
+    Ok(read(design, rows))
+}
+
+/// What was counted of a metric, or of units, in one part of one segment.
+struct Row {
+    segment: String,
+    part: i16,
+    metric: i16,
+    answered: i64,
+    /// Of units: how many are behind a privacy proxy.
+    machine: i64,
+    suspect: i64,
+    unknown: i64,
+    early: i64,
+    total: f64,
+    squares: f64,
+}
+
+fn read(design: &Design, rows: Vec<Row>) -> Census {
     let mut census = Census::empty(design.arms.len(), design.metrics.len());
-    for row in rows {
+    // Units come last, so that what is left out of a metric's is not overwritten.
+    let (units, answers): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.metric == UNITS);
+    for row in answers.into_iter().chain(units) {
         let part = match row.part {
             HOLDOUT => Part::Holdout,
             RELEASED => Part::Released,
@@ -114,19 +159,25 @@ pub(crate) async fn take(
         let Some(group) = census.group(&row.segment, part) else { continue };
         if row.metric == UNITS {
             group.units = count(row.answered);
+            for (tally, metric) in group.metrics.iter_mut().zip(&design.metrics) {
+                tally.excluded = if metric.counts_opens() { count(row.machine) } else { 0 };
+            }
         } else if let Some(tally) =
             usize::try_from(row.metric).ok().and_then(|metric| group.metrics.get_mut(metric))
         {
             *tally = Tally {
                 answered: count(row.answered),
                 machine: count(row.machine),
+                suspect: count(row.suspect),
+                unknown: count(row.unknown),
+                excluded: 0,
                 early: count(row.early),
                 total: row.total,
                 squares: row.squares,
             };
         }
     }
-    Ok(census)
+    census
 }
 
 /// How many units of the arms were exposed in each minute.

@@ -107,7 +107,8 @@ async fn mails_expose_and_what_people_do_counts_whichever_is_told_first() {
     let results = service.results().await;
     let opens = &results.arms[0].metrics[0];
     let counts = (opens.unit_count, opens.event_unit_count, opens.machine_unit_count);
-    assert_eq!(counts, (3, 1, 2));
+    assert_eq!(counts, (3, 1, 1));
+    assert_eq!(opens.unknown_unit_count, 1);
     assert_eq!(results.arms[0].metrics[1].total.to_bits(), 19.99_f64.to_bits());
     assert_eq!((results.arms[1].unit_count, results.arms[2].unit_count), (0, 1));
 }
