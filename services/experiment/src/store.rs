@@ -14,6 +14,16 @@ pub(crate) mod looks;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sqlx::PgConnection;
+
+/// Has every query of this transaction join by hashing. Just after many facts came Postgres still takes tables for empty,
+/// and would then look at every outcome again for every exposure; and compiling takes longer than counting.
+async fn join_by_hashing(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("select set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true)")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
 
 /// A value that was well formed when it was stored and is not any more.
 fn decoded<T, E>(value: Result<T, E>) -> Result<T, sqlx::Error>

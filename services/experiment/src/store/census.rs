@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use cursus_ids::ExperimentName;
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
-use super::count;
+use super::{count, join_by_hashing};
 use crate::counts::{Census, Part, Tally};
 use crate::design::{Design, seconds};
 
@@ -56,6 +56,9 @@ pub(crate) async fn take(
     let wanted = Wanted::new(design, early_seconds);
     let exposed_before =
         if design.is_open_ended() { as_of - seconds(design.answering_seconds()) } else { as_of };
+    // Rolled back in the end, so that the caller's other queries are planned as they were.
+    let mut tx = conn.begin().await?;
+    join_by_hashing(&mut tx).await?;
     let rows = sqlx::query_as!(
         Row,
         r#"with metrics as (
@@ -126,8 +129,9 @@ pub(crate) async fn take(
         as_of,
         exposed_before,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *tx)
     .await?;
+    tx.rollback().await?;
     Ok(read(design, rows))
 }
 

@@ -3,7 +3,7 @@
 use cursus_ids::{ExperimentName, WorkspaceId};
 use sqlx::PgConnection;
 
-use super::count;
+use super::{count, join_by_hashing};
 use crate::curves::{Curve, REMEMBERED, Sample};
 use crate::design::Design;
 
@@ -26,6 +26,7 @@ pub(crate) async fn note(
             strict.push(metric.counts_opens());
         }
     }
+    join_by_hashing(conn).await?;
     sqlx::query!(
         r#"with metrics as (
              select * from unnest($3::text[], $4::text[], $5::float8[], $6::boolean[])

@@ -131,7 +131,7 @@ impl World {
     /// Waits until every monitor has gone round, so that what has not happened by then does not happen.
     pub(crate) async fn monitored(&self) {
         // At most this many queries are made of one experiment, and there is one.
-        const ROUND: usize = 8;
+        const ROUND: usize = 16;
         let asked: Mutex<BTreeMap<i32, BTreeSet<DateTime<Utc>>>> = Mutex::default();
         until("the monitors went round", async || {
             let queries: Vec<(i32, DateTime<Utc>)> = sqlx::query_as(
