@@ -36,7 +36,7 @@ impl Groups {
     }
 
     pub(crate) fn into_counts(self, design: &Design) -> Counts {
-        let group = |it: Counted| Group { units: it.units, metrics: it.tallies };
+        let group = |it: Counted| Group { units: it.units, metrics: it.tallies, pasts: Vec::new() };
         let released = Self::empty(design).holdout;
         Counts {
             arms: self.arms.into_iter().map(group).collect(),

@@ -41,12 +41,25 @@ impl Tally {
     }
 }
 
+/// What one group of units did of one metric's events before their exposure, and how that goes with what they did after
+/// it. Whether it happened counts as 1 for conversions.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Past {
+    pub(crate) total: f64,
+    /// Of the units' totals.
+    pub(crate) squares: f64,
+    /// Of each unit's totals before and after.
+    pub(crate) products: f64,
+}
+
 /// One group of units.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Group {
     pub(crate) units: u64,
     /// In the order of the design.
     pub(crate) metrics: Vec<Tally>,
+    /// In the same order; nothing where it is not asked for.
+    pub(crate) pasts: Vec<Past>,
 }
 
 /// Which group a unit is in.
@@ -73,9 +86,21 @@ pub(crate) struct Census {
     pub(crate) segments: BTreeMap<String, Counts>,
 }
 
+impl Group {
+    /// The units that a metric is about.
+    pub(crate) fn counted(&self, metric: usize) -> u64 {
+        let excluded = self.metrics.get(metric).map_or(0, |tally| tally.excluded);
+        self.units.saturating_sub(excluded)
+    }
+}
+
 impl Counts {
     fn empty(arms: usize, metrics: usize) -> Self {
-        let group = Group { units: 0, metrics: vec![Tally::default(); metrics] };
+        let group = Group {
+            units: 0,
+            metrics: vec![Tally::default(); metrics],
+            pasts: vec![Past::default(); metrics],
+        };
         Self { arms: vec![group.clone(); arms], holdout: group.clone(), released: group }
     }
 

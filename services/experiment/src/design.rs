@@ -150,6 +150,9 @@ impl Design {
             let is_new = ids.insert(metric.id.as_ref());
             require(is_new, format!("metrics[{index}].metric_id"), "another metric has it")?;
             metric.check(index)?;
+            let is_known = !self.aggregated || metric.covariate_seconds.is_none();
+            let why = "what units did before is not known where they are counted elsewhere";
+            require(is_known, format!("metrics[{index}].covariate_window"), why)?;
         }
         let is_shown = self.primary().role == Role::Shown;
         require(is_shown, "metrics[0].role", "the first metric decides, so it does not guard")?;

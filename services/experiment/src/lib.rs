@@ -5,6 +5,7 @@
 //! (`worker`) takes looks at what was counted while an experiment matures; `verdict` says what they mean. Reading
 //! results never is a look.
 
+mod adjustment;
 mod aggregates;
 mod assignment;
 mod audit;

@@ -19,9 +19,11 @@ use sqlx::PgConnection;
 /// Has every query of this transaction join by hashing. Just after many facts came Postgres still takes tables for empty,
 /// and would then look at every outcome again for every exposure; and compiling takes longer than counting.
 async fn join_by_hashing(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("select set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true)")
-        .execute(conn)
-        .await?;
+    sqlx::query(
+        "select set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true)",
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

@@ -26,6 +26,9 @@ pub(crate) struct Metric {
     pub(crate) direction: Direction,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ceiling: Option<f64>,
+    /// How long before its exposure a unit's events make its estimates sharper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) covariate_seconds: Option<f64>,
 }
 
 /// What a metric that does not decide is for.
@@ -110,6 +113,7 @@ impl Metric {
         }
         let why = "it must be positive, and 366 days at most";
         require(is_window(self.window_seconds), field("window"), why)?;
+        require(self.covariate_seconds.is_none_or(is_window), field("covariate_window"), why)?;
         let Some(ceiling) = self.ceiling else { return Ok(()) };
         let has_ceiling = self.role == Role::Guardrail
             && self.kind == Kind::Conversion

@@ -18,6 +18,7 @@ pub(crate) fn design() -> Design {
         role: Role::Shown,
         direction: Direction::Higher,
         ceiling: None,
+        covariate_seconds: None,
     };
     let property = "amount".to_owned();
     Design {

@@ -3,6 +3,7 @@
 use cursus_api::experiment as proto;
 
 use super::convert::{arm_id, number, timestamp};
+use crate::adjustment::Adjustment;
 use crate::design::Design;
 use crate::differences::Difference;
 use crate::report::{Report, Warning};
@@ -151,6 +152,7 @@ fn group(
             lift: it.lift.map(estimate),
             relative_lift: it.relative_lift.map(estimate),
             incremental: it.incremental.map(estimate),
+            adjusted_difference: it.adjustment.map(|it| adjusted_difference(design, &it)),
         });
     proto::ArmResult {
         arm,
@@ -159,6 +161,15 @@ fn group(
         metrics: metrics.collect(),
         probability_best: None,
         p_against_control: None,
+    }
+}
+
+fn adjusted_difference(design: &Design, found: &Adjustment) -> proto::AdjustedDifference {
+    proto::AdjustedDifference {
+        baseline: arm_id(design, Some(found.baseline)),
+        plain: Some(estimate(found.plain)),
+        adjusted: Some(estimate(found.adjusted)),
+        variance_reduction: found.variance_reduction,
     }
 }
 

@@ -35,7 +35,7 @@ async fn a_draft_is_told_in_full_with_what_was_left_out_filled_in() {
 }
 
 /// A field of a design each, and what is wrong with it.
-const OF_DESIGNS: [(&str, Fault<proto::Design>); 57] = [
+const OF_DESIGNS: [(&str, Fault<proto::Design>); 60] = [
     ("arms", |it| it.arms.clear()),
     ("arms", |it| it.arms = (0..11).map(|number| arm(&format!("a{number}"), 1.0)).collect()),
     ("arms[0].arm_id", |it| it.arms[0].arm_id.clear()),
@@ -71,6 +71,12 @@ const OF_DESIGNS: [(&str, Fault<proto::Design>); 57] = [
     ("metrics[1].property", |it| it.metrics[1].property.clear()),
     ("metrics[0].window", |it| it.metrics[0].window = None),
     ("metrics[0].window", |it| it.metrics[0].window = Some(hours(367 * 24))),
+    ("metrics[1].covariate_window", |it| it.metrics[1].covariate_window = Some(hours(0))),
+    ("metrics[1].covariate_window", |it| it.metrics[1].covariate_window = Some(hours(367 * 24))),
+    ("metrics[0].covariate_window", |it| {
+        it.metrics[0].covariate_window = Some(hours(24));
+        it.aggregated = true;
+    }),
     ("alpha", |it| it.alpha = 0.6),
     ("alpha", |it| it.alpha = f64::NAN),
     ("decision_window", |it| it.decision_window = None),

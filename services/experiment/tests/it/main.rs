@@ -7,6 +7,7 @@ mod access;
 mod actors;
 mod aggregates;
 mod assignment;
+mod covariates;
 mod creation;
 mod decisions;
 mod evidence;

@@ -126,6 +126,7 @@ fn metric((index, metric): (usize, proto::Metric)) -> Result<Metric, Error> {
         window_seconds: seconds(metric.window.unwrap_or_default()),
         role,
         ceiling: metric.ceiling,
+        covariate_seconds: metric.covariate_window.map(seconds),
     })
 }
 
@@ -207,6 +208,7 @@ impl From<Design> for proto::Design {
             display_name: metric.display_name,
             events: metric.events,
             window: Some(duration(metric.window_seconds)),
+            covariate_window: metric.covariate_seconds.map(duration),
         };
         let (method, expected_event_count) = match design.method {
             Method::GroupSequential => (proto::Method::GroupSequential, 0),
