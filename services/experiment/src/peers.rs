@@ -171,7 +171,7 @@ fn exposure(
         time: exposure_time,
         segments: distinct_segments(outcome.segments).unwrap_or_default(),
         released: outcome.released,
-        privacy_proxy: false,
+        privacy_proxy: outcome.privacy_proxy,
         experiment,
     })
 }

@@ -69,6 +69,30 @@ async fn caught_up(world: &World, outcomes: i64, events: i64) {
 }
 
 #[tokio::test]
+async fn whom_delivery_knows_behind_a_privacy_proxy_is_left_out_of_opens() {
+    let world = World::following().await;
+    let service = world.start().await;
+    service.started(opening()).await;
+    let (sent, seen) = (noon(), noon() + TimeDelta::minutes(5));
+    let proxied = |outcome: Outcome| Outcome { privacy_proxy: true, ..outcome };
+    let out = |outcome: Outcome| Outcome { arm: String::new(), ..outcome };
+    world.delivery_tells(vec![
+        out(fact("o1", "out", Kind::HeldOut, sent)),
+        out(proxied(fact("o2", "hid", Kind::HeldOut, sent))),
+        fact("o3", "ana", Kind::Accepted, sent),
+        proxied(fact("o4", "ben", Kind::Accepted, sent)),
+        fact("o5", "ana", Kind::Opened, seen),
+        fact("o6", "ben", Kind::Opened, seen),
+    ]);
+    world.ambient.advance(DAY);
+    counts(&service, "a", (1, 1)).await;
+    let opens = service.counted("a", 0).await;
+    assert_eq!(opens.privacy_proxy_unit_count, 1);
+    let held_out = service.counted("", 0).await;
+    assert_eq!((held_out.unit_count, held_out.privacy_proxy_unit_count), (1, 1));
+}
+
+#[tokio::test]
 async fn mails_expose_and_what_people_do_counts_whichever_is_told_first() {
     let world = World::following().await;
     let service = world.start().await;
