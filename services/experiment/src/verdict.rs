@@ -104,7 +104,7 @@ pub(crate) fn judge(design: &Design, looks: &[Look], stage: Stage) -> Result<Ver
     } else {
         let is_plain = metric.kind == Kind::Conversion && metric.direction == Direction::Higher;
         let finding = if is_plain {
-            of_answers(&rules, looks, stage)?
+            of_answers(&course, &rules, looks, stage)?
         } else {
             course.climb(stage == Stage::Last)?
         };
@@ -209,7 +209,12 @@ fn ended(
     finding
 }
 
-fn of_answers(rules: &monitor::Design, looks: &[Look], stage: Stage) -> Result<Finding, Error> {
+fn of_answers(
+    course: &ladder::Course<'_>,
+    rules: &monitor::Design,
+    looks: &[Look],
+    stage: Stage,
+) -> Result<Finding, Error> {
     let look = |look: &Look| monitor::Look {
         spending_time: look.spending_time,
         arms: look.sight.arms.iter().map(crate::look::Seen::counts).collect(),
@@ -217,6 +222,7 @@ fn of_answers(rules: &monitor::Design, looks: &[Look], stage: Stage) -> Result<F
     let looks: Vec<monitor::Look> = looks.iter().map(look).collect();
     let evidence = Evidence { looks: &looks, sending: stage.sending(), guardrails: &[] };
     let verdict = monitor::assess(rules, &evidence)?;
+    course.know(&verdict.against_control);
     Ok(Finding {
         action: verdict.action,
         reason: verdict.reason,

@@ -1,9 +1,13 @@
 //! The rungs of the ladder where money decides, or where less is better: the same questions in the same order as in
 //! `cursus_statistics::monitor`, which knows rates of what is wanted only, asked of any statistic on any clock.
 
+use std::cell::OnceCell;
+
 use cursus_statistics::effect::Comparison;
 use cursus_statistics::group_sequential::{LookTime, Schedule};
-use cursus_statistics::monitor::{Action, Design as Rules, Method, Reason, WhenInconclusive};
+use cursus_statistics::monitor::{
+    Action, AgainstControl, Design as Rules, Method, Reason, WhenInconclusive,
+};
 use cursus_statistics::multiplicity::holm;
 use cursus_statistics::power::{Progress, conditional_power};
 use cursus_statistics::{Error, Fraction};
@@ -25,6 +29,8 @@ pub(super) struct Course<'a> {
     looks: Vec<&'a Look>,
     times: Vec<LookTime>,
     present: &'a Look,
+    /// Once it is known: it takes most of the time of judging.
+    against_control: OnceCell<Vec<Option<f64>>>,
 }
 
 impl<'a> Course<'a> {
@@ -34,7 +40,14 @@ impl<'a> Course<'a> {
         looks: &'a [Look],
     ) -> Result<Self, Error> {
         let Some(present) = looks.last() else { return Err(Error::NoLooks) };
-        let mut course = Self { design, rules, looks: Vec::new(), times: Vec::new(), present };
+        let mut course = Self {
+            design,
+            rules,
+            looks: Vec::new(),
+            times: Vec::new(),
+            present,
+            against_control: OnceCell::new(),
+        };
         for look in looks {
             let before = course.times.last().map_or(0.0, |time| time.information);
             if let Some(time) = course.admit(look, before) {
@@ -85,6 +98,22 @@ impl<'a> Course<'a> {
 
     /// By arm: how likely a lead over the control like this is by chance, allowing for all looks and all arms.
     pub(super) fn against_control(&self) -> Result<Vec<Option<f64>>, Error> {
+        if let Some(known) = self.against_control.get() {
+            return Ok(known.clone());
+        }
+        let found = self.tested_against_control()?;
+        Ok(self.against_control.get_or_init(|| found).clone())
+    }
+
+    /// Takes over what somebody has found of the same looks.
+    pub(super) fn know(&self, found: &[AgainstControl]) {
+        let of = |arm: usize| found.iter().find(|it| it.arm == arm).map(|it| it.holm_p);
+        if !found.is_empty() {
+            self.against_control.get_or_init(|| (0..self.rules.arms()).map(of).collect());
+        }
+    }
+
+    fn tested_against_control(&self) -> Result<Vec<Option<f64>>, Error> {
         let Some(control) = self.rules.control.filter(|_| self.is_admitted()) else {
             return Ok(Vec::new());
         };

@@ -258,6 +258,19 @@ fn every_arm_is_told_how_likely_it_beats_the_control_by_chance() {
 }
 
 #[test]
+fn what_is_known_against_the_control_already_is_what_would_be_found() {
+    let mut design = design();
+    design.control = Some(0);
+    let looks =
+        [look(0.9, &[(100, 1_000), (120, 1_000)]), look(1.0, &[(110, 1_000), (150, 1_000)])];
+    let rules = design.rules().unwrap();
+    let course = ladder::Course::new(&design, &rules, &looks).unwrap();
+    let found = course.against_control().unwrap();
+    assert_eq!(judged(&design, &looks).against_control, found);
+    assert!(found[1].unwrap() < 0.05);
+}
+
+#[test]
 fn power_to_come_is_high_for_a_lead_that_nearly_suffices_and_low_for_none() {
     let power =
         |arms: [(u64, u64); 2]| judged(&design(), &[look(0.85, &arms)]).conditional_power.unwrap();
