@@ -81,6 +81,22 @@ impl Events {
         self.latest = self.latest.max(patch.latest);
     }
 
+    /// Adds to each slot's events those that it has in a patch. They have no properties.
+    pub(crate) fn add(&mut self, slots: &[u16], patch: &Self) {
+        for (slot, from) in slots.iter().zip(&patch.bounds) {
+            let (ours, theirs) = (self.range(*slot), from.range());
+            self.gaps += ours.len();
+            let ours = ours.map(|index| self.times.get(index));
+            let theirs = theirs.map(|index| patch.times.get(index));
+            let mut times: Vec<i64> = ours.chain(theirs).collect();
+            times.sort_unstable();
+            let start = offset(self.times.len());
+            times.into_iter().for_each(|time| self.times.push(time));
+            self.bounds[usize::from(*slot)] = Bounds { start, end: offset(self.times.len()) };
+        }
+        self.latest = self.latest.max(patch.latest);
+    }
+
     /// Whether so much was replaced that moving the rest together is worth its while.
     pub(crate) fn has_many_gaps(&self) -> bool {
         self.gaps > FEW_EVENTS.max(self.times.len() / 4)

@@ -68,6 +68,17 @@ impl Mentions {
         missing
     }
 
+    /// The part about the events of one name.
+    pub(crate) fn of_event(&self, name: &str) -> Self {
+        let events = self.events.get(name).map(|event| (name.to_owned(), event.clone()));
+        Self { attributes: BTreeSet::new(), events: events.into_iter().collect() }
+    }
+
+    /// Whether more is read of some event than when it was.
+    pub(crate) fn has_properties(&self) -> bool {
+        self.events.values().any(|event| !event.properties.is_empty())
+    }
+
     /// Drops what `other` does not read.
     pub(crate) fn keep(&mut self, other: &Self) {
         self.attributes.retain(|field| other.attributes.contains(field));

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Cursor, Error, Page, Topic, log};
+use crate::{Cursor, Error, Herald, Page, Topic, log};
 
 /// The longest a fact waits when its notification was lost.
 const POLL: Duration = Duration::from_secs(1);
@@ -22,6 +22,8 @@ const LIMIT: u16 = 500;
 /// How long a filter may leave out everything before the watcher is told how far it has come all the same, so that its
 /// cursor does not grow older than the facts.
 const PROGRESS: Duration = Duration::from_secs(10);
+/// What Postgres calls it when there are new facts.
+const CHANNEL: &str = "facts";
 /// Counts what concerns every topic, such as having been deaf for a while. No topic has this name.
 const ALL: &str = "";
 
@@ -30,16 +32,34 @@ const ALL: &str = "";
 pub struct Feed {
     pool: PgPool,
     rings: Arc<watch::Sender<BTreeMap<String, u64>>>,
+    herald: Herald,
 }
 
 impl Feed {
     pub fn new(pool: PgPool) -> Self {
-        Self { pool, rings: Arc::default() }
+        Self { pool, rings: Arc::default(), herald: Herald::new() }
     }
 
-    /// Wakes every follower in this process when facts are appended, over one connection taken from the pool, until
-    /// shutdown. Run it once as a task of the service; without it followers only poll.
+    /// What tells other processes.
+    pub fn herald(&self) -> &Herald {
+        &self.herald
+    }
+
+    /// Wakes whoever follows a topic, here at once and elsewhere soon: what was appended is committed.
+    pub fn announce(&self, topic: Topic) {
+        self.ring(topic.name());
+        self.herald.tell(CHANNEL, topic.name().to_owned());
+    }
+
+    /// Wakes every follower in this process when facts are appended, over one connection taken from the pool, and those
+    /// of others when they are announced here, until shutdown. Run it once as a task of the service; without it
+    /// followers only poll.
     pub async fn listen(self, shutdown: CancellationToken) {
+        let telling = self.herald.clone().run(self.pool.clone(), shutdown.clone());
+        tokio::join!(telling, self.hear_all(shutdown));
+    }
+
+    async fn hear_all(&self, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
             let Some(heard) = shutdown.run_until_cancelled(self.hear()).await else { return };
             let Err(error) = heard;
@@ -78,7 +98,7 @@ impl Feed {
 
     async fn hear(&self) -> Result<std::convert::Infallible, sqlx::Error> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
-        listener.listen("facts").await?;
+        listener.listen(CHANNEL).await?;
         self.ring(ALL);
         loop {
             match listener.try_recv().await? {

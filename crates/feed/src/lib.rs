@@ -1,7 +1,8 @@
 //! Facts in order: an append-only table, and the cursor that never skips a late commit.
 //!
 //! A service [`append`]s what happened in the transaction that makes it so, and serves it from a `Watch…` method with
-//! [`Feed::follow`]. The service that watches takes the effect and [`store_cursor`]s in one transaction, so each fact
+//! [`Feed::follow`]. Where there are many such transactions at once, they had better
+//! [append unannounced](append_unannounced) and [announce](Feed::announce) once they are committed. The service that watches takes the effect and [`store_cursor`]s in one transaction, so each fact
 //! takes effect once.
 //!
 //! Facts are ordered by (transaction id, sequence) and a reader stops at the oldest transaction still running, so a
@@ -24,13 +25,15 @@
 
 mod cursor;
 mod follow;
+mod herald;
 mod log;
 mod maintain;
 mod watermark;
 
 pub use cursor::{Cursor, MalformedCursor};
 pub use follow::Feed;
-pub use log::{Entry, Fact, Page, Topic, append, blank, latest, read};
+pub use herald::Herald;
+pub use log::{Entry, Fact, Page, Topic, append, append_unannounced, blank, latest, read, wake};
 pub use maintain::maintain;
 pub use watermark::{load_cursor, store_cursor};
 

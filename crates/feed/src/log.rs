@@ -56,19 +56,36 @@ pub async fn append(conn: &mut PgConnection, topic: Topic, entries: &[Entry]) ->
     if entries.is_empty() {
         return Ok(());
     }
+    append_unannounced(conn, topic, entries).await?;
+    wake(conn, topic).await
+}
+
+/// Wakes those who follow a topic when the caller's transaction commits. Transactions that do this commit one at a time.
+pub async fn wake(conn: &mut PgConnection, topic: Topic) -> Result<(), Error> {
+    // Postgres delivers equal notifications of one transaction once.
+    sqlx::query("select pg_notify('facts', $1)").bind(topic.0).execute(conn).await?;
+    Ok(())
+}
+
+/// Appends facts in the caller's transaction, in order. Those who follow find them by polling, unless the caller
+/// [announces](crate::Feed::announce) them once they are committed.
+pub async fn append_unannounced(
+    conn: &mut PgConnection,
+    topic: Topic,
+    entries: &[Entry],
+) -> Result<(), Error> {
+    if entries.is_empty() {
+        return Ok(());
+    }
     let workspaces: Vec<&str> = entries.iter().map(|e| e.workspace_id.as_str()).collect();
     let kinds: Vec<&str> = entries.iter().map(|e| e.kind).collect();
     let payloads: Vec<&[u8]> = entries.iter().map(|e| e.payload.as_slice()).collect();
-    // Postgres delivers equal notifications of one transaction once.
     sqlx::query(
-        "with appended as (
-             insert into facts (topic, workspace_id, kind, payload)
-             select $1, workspace_id, kind, payload
-             from unnest($2::text[], $3::text[], $4::bytea[])
-                 with ordinality as entry (workspace_id, kind, payload, position)
-             order by position
-         )
-         select pg_notify('facts', $1)",
+        "insert into facts (topic, workspace_id, kind, payload)
+         select $1, workspace_id, kind, payload
+         from unnest($2::text[], $3::text[], $4::bytea[])
+             with ordinality as entry (workspace_id, kind, payload, position)
+         order by position",
     )
     .bind(topic.0)
     .bind(workspaces)

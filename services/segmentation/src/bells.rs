@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cursus_feed::Herald;
 use cursus_ids::SegmentId;
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
@@ -17,6 +18,11 @@ use crate::membership::Version;
 
 /// The pause before listening again after the connection was lost.
 const PAUSE: Duration = Duration::from_secs(1);
+/// What Postgres calls it when blocks of a partition changed, and when containers of a workspace did.
+const BLOCK_CHANGES: &str = "block_changes";
+const CONTAINERS: &str = "containers";
+/// A notification may have 8,000 bytes.
+const MOST_BYTES: usize = 7_900;
 /// When so many versions wait to be taken, it is quicker to read what there is.
 const MOST_VERSIONS: usize = 4_096;
 
@@ -25,6 +31,8 @@ const MOST_VERSIONS: usize = 4_096;
 pub(crate) struct Bells {
     partitions: Arc<Vec<watch::Sender<()>>>,
     workspaces: Arc<watch::Sender<BTreeMap<String, News>>>,
+    /// Tells the other processes.
+    herald: Herald,
 }
 
 /// What was heard of the containers of a workspace.
@@ -46,9 +54,31 @@ pub(crate) struct NewVersion {
 }
 
 impl Bells {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(herald: Herald) -> Self {
         let partitions = (0..PARTITIONS).map(|_| watch::Sender::new(())).collect();
-        Self { partitions: Arc::new(partitions), workspaces: Arc::default() }
+        Self { partitions: Arc::new(partitions), workspaces: Arc::default(), herald }
+    }
+
+    /// Wakes whoever works on a partition, here at once and elsewhere soon: what changed in it is committed.
+    pub(crate) fn announce(&self, partition: u16) {
+        self.ring(partition);
+        self.herald.tell(BLOCK_CHANGES, partition.to_string());
+    }
+
+    /// Says that containers of a workspace have new versions, which are committed and copied.
+    pub(crate) fn announce_versions(&self, workspace: &str, versions: Vec<NewVersion>) {
+        let lines: Vec<String> = versions.iter().map(NewVersion::line).collect();
+        self.add(workspace, News::Versions(versions));
+        let mut payload = workspace.to_owned();
+        for line in lines {
+            if payload.len() + line.len() > MOST_BYTES {
+                self.herald.tell(CONTAINERS, std::mem::replace(&mut payload, workspace.to_owned()));
+            }
+            payload.push_str(&line);
+        }
+        if payload.len() > workspace.len() {
+            self.herald.tell(CONTAINERS, payload);
+        }
     }
 
     /// Rings when blocks of a partition changed.
@@ -86,7 +116,7 @@ impl Bells {
 
     async fn hear(&self, pool: &PgPool) -> Result<Infallible, sqlx::Error> {
         let mut listener = PgListener::connect_with(pool).await?;
-        listener.listen_all(["block_changes", "containers"]).await?;
+        listener.listen_all([BLOCK_CHANGES, CONTAINERS]).await?;
         self.ring_partitions();
         loop {
             let Some(heard) = listener.try_recv().await? else {
@@ -94,16 +124,20 @@ impl Bells {
                 continue;
             };
             match heard.channel() {
-                "containers" => {
+                CONTAINERS => {
                     let (workspace, news) = News::read(heard.payload());
-                    self.workspaces.send_modify(|workspaces| match workspaces.get_mut(workspace) {
-                        Some(known) => known.add(news),
-                        None => drop(workspaces.insert(workspace.to_owned(), news)),
-                    });
+                    self.add(workspace, news);
                 }
                 _ => self.ring_partition(heard.payload()),
             }
         }
+    }
+
+    fn add(&self, workspace: &str, news: News) {
+        self.workspaces.send_modify(|workspaces| match workspaces.get_mut(workspace) {
+            Some(known) => known.add(news),
+            None => drop(workspaces.insert(workspace.to_owned(), news)),
+        });
     }
 
     fn ring_partition(&self, index: &str) {
@@ -140,6 +174,11 @@ impl News {
 }
 
 impl NewVersion {
+    fn line(&self) -> String {
+        let Self { segment, revision, block, version: Version { number, digest } } = self;
+        format!("\n{segment} {revision} {block} {number} {digest}")
+    }
+
     fn read(line: &str) -> Option<Self> {
         let mut words = line.split(' ');
         let mut word = || words.next();

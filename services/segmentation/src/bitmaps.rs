@@ -2,7 +2,7 @@
 //!
 //! A bitmap's key names the version and the digest of its members, so what is under a key never changes: a copy is
 //! there or it is not, and is never wrong or old. Whatever goes wrong here means "not there", and the container is
-//! read from Postgres.
+//! read from Postgres. For the same reason those that are asked for again and again are kept in memory, too.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::membership::{Place, Version};
 use crate::metrics;
+use crate::recent::Recent;
 
 /// How long Redis may take: Postgres answers in that time, too.
 const PATIENCE: Duration = Duration::from_millis(150);
@@ -31,10 +32,17 @@ const BATCH: usize = 64;
 /// How many of these are under way at once.
 const AT_ONCE: usize = 8;
 
+/// From so many slots on, a bitmap is fetched as a whole.
+const MANY: usize = 64;
+/// How many bitmaps stay in memory, of eight kilobytes each; at most twice as many.
+const NEAR: usize = 2_048;
+
 /// The bitmaps in Redis.
 #[derive(Clone)]
 pub(crate) struct Bitmaps {
     connection: Connection,
+    /// Nothing for those that were asked for once.
+    near: Arc<Recent<Named, Option<Arc<Bitset>>>>,
     /// Until when Redis is left alone.
     resting: Arc<Mutex<Option<Instant>>>,
 }
@@ -47,7 +55,7 @@ enum Connection {
 }
 
 /// The key of a bitmap. Those of one segment are in one slot of a Redis cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Named(String);
 
 /// A bitmap to be copied.
@@ -97,30 +105,76 @@ impl Bitmaps {
                 Connection::Cluster(client.get_pending_async_connection_with_config(config))
             }
         };
-        Ok(Self { connection, resting: Arc::default() })
+        Ok(Self { connection, near: Arc::new(Recent::new(NEAR)), resting: Arc::default() })
     }
 
     /// Which slots of some bitmaps of one segment are set; `None` for a bitmap that is not there.
     pub(crate) async fn check(&self, asked: &[(Named, Vec<u16>)]) -> Vec<Option<Vec<bool>>> {
+        let known: Vec<_> = asked.iter().map(|(name, _)| self.near.get(name)).collect();
+        let mut bits: Vec<_> = known
+            .iter()
+            .zip(asked)
+            .map(|(known, (_, slots))| Some(among(known.as_ref()?.as_ref()?, slots)))
+            .collect();
+        metrics::read_from_memory(bits.iter().flatten().count());
+        let (mut far, mut places) = (Vec::new(), Vec::new());
+        for (place, (known, (name, slots))) in known.iter().zip(asked).enumerate() {
+            if bits[place].is_none() {
+                let is_whole = known.is_some() || slots.len() >= MANY;
+                far.push(Far { name, slots, is_whole });
+                places.push(place);
+            }
+        }
+        for (place, found) in places.into_iter().zip(self.fetch(&far).await) {
+            bits[place] = found;
+        }
+        bits
+    }
+
+    /// The same, of those that are not in memory.
+    async fn fetch(&self, asked: &[Far<'_>]) -> Vec<Option<Vec<bool>>> {
+        if asked.is_empty() {
+            return Vec::new();
+        }
         // One transaction, because `GETBIT` of what is not there is 0: nothing expires or comes in between.
         let mut pipe = redis::pipe();
         pipe.atomic();
-        for (name, slots) in asked {
+        for Far { name, slots, is_whole } in asked {
+            if *is_whole {
+                pipe.cmd("GET").arg(&name.0);
+                continue;
+            }
             pipe.cmd("EXISTS").arg(&name.0);
-            for slot in slots {
+            for slot in *slots {
                 pipe.cmd("GETBIT").arg(&name.0).arg(*slot);
             }
         }
-        let answers: Option<Vec<i64>> = self.ask(&pipe).await;
+        let answers: Option<Vec<redis::Value>> = self.ask(&pipe).await;
         let Some(mut answers) = answers.map(Vec::into_iter) else { return vec![None; asked.len()] };
-        let mut bitmap = |slots: &[u16]| {
-            let exists = answers.next()? == 1;
-            let bits: Vec<bool> = answers.by_ref().take(slots.len()).map(|bit| bit == 1).collect();
-            (exists && bits.len() == slots.len()).then_some(bits)
-        };
-        let found: Vec<_> = asked.iter().map(|(_, slots)| bitmap(slots)).collect();
+        let found: Vec<_> = asked.iter().map(|far| self.take(far, &mut answers)).collect();
         metrics::read_from_redis(found.iter().flatten().count());
         found
+    }
+
+    /// What Redis says of one bitmap. It is remembered as far as it was asked for.
+    fn take(
+        &self,
+        Far { name, slots, is_whole }: &Far<'_>,
+        answers: &mut impl Iterator<Item = redis::Value>,
+    ) -> Option<Vec<bool>> {
+        if *is_whole {
+            let redis::Value::BulkString(bytes) = answers.next()? else { return None };
+            let members = Arc::new(Bitset::from_redis_bytes(&bytes).ok()?);
+            let bits = among(&members, slots);
+            self.near.insert((*name).clone(), Some(members));
+            return Some(bits);
+        }
+        let is_one = |answer: redis::Value| answer == redis::Value::Int(1);
+        let exists = is_one(answers.next()?);
+        let bits: Vec<bool> = answers.by_ref().take(slots.len()).map(is_one).collect();
+        let bits = (exists && bits.len() == slots.len()).then_some(bits)?;
+        self.near.insert((*name).clone(), None);
+        Some(bits)
     }
 
     /// Copies what was read or written, as far as Redis takes it.
@@ -161,6 +215,17 @@ impl Bitmaps {
         let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
         resting.is_some_and(|until| Instant::now() < until)
     }
+}
+
+/// A bitmap that is not in memory, and what is asked of it.
+struct Far<'a> {
+    name: &'a Named,
+    slots: &'a [u16],
+    is_whole: bool,
+}
+
+fn among(members: &Bitset, slots: &[u16]) -> Vec<bool> {
+    slots.iter().map(|slot| members.contains(*slot)).collect()
 }
 
 /// What copies some bitmaps.

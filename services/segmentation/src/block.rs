@@ -36,6 +36,19 @@ pub(crate) struct Change {
     pub(crate) slots: Option<Vec<u16>>,
     /// Which attributes and events it is about; `None` is all.
     pub(crate) names: Option<Vec<String>>,
+    /// Of an event that happened: each time, in microseconds, with the slot of whom it happened to. Nothing if that is not
+    /// known.
+    pub(crate) times: Vec<(u16, i64)>,
+}
+
+/// Events of one name in one block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Happened {
+    pub(crate) block: BlockName,
+    /// To whom; `None` is anybody.
+    pub(crate) slots: Option<Vec<u16>>,
+    /// Whom each happened to, and when in microseconds.
+    pub(crate) times: Vec<(u16, i64)>,
 }
 
 impl BlockName {
@@ -84,6 +97,24 @@ pub(crate) fn changed(
     }
     let name = |index| BlockName::new(workspace.clone(), index);
     blocks.into_iter().map(|(index, slots)| (name(index), few(slots))).collect()
+}
+
+/// The blocks in which something happened to contacts, each with whom, unless those are most of it, and when.
+pub(crate) fn happened(
+    workspace: &WorkspaceId,
+    events: impl IntoIterator<Item = (i32, i64)>,
+) -> Vec<Happened> {
+    let mut blocks: BTreeMap<i32, Vec<(u16, i64)>> = BTreeMap::new();
+    for (ordinal, time) in events {
+        let (block, slot) = position(ordinal);
+        blocks.entry(block).or_default().push((slot, time));
+    }
+    let happened = |(index, times): (i32, Vec<(u16, i64)>)| Happened {
+        block: BlockName::new(workspace.clone(), index),
+        slots: few(times.iter().map(|(slot, _)| *slot).collect()),
+        times,
+    };
+    blocks.into_iter().map(happened).collect()
 }
 
 /// The slots in order, each once, if they are few.
@@ -169,5 +200,16 @@ mod tests {
         assert_eq!(few, [(acme(0), Some(vec![1, 3])), (acme(1), Some(vec![1]))]);
         let most = changed(&workspace, 0..5_000);
         assert_eq!(most, [(acme(0), None)]);
+    }
+
+    #[test]
+    fn what_happened_is_told_by_block_with_every_moment() {
+        let happened = happened(&acme(0).workspace, [(65_537, 9), (3, 8), (3, 7)]);
+        let told: Vec<_> =
+            happened.into_iter().map(|it| (it.block.index, it.slots, it.times)).collect();
+        assert_eq!(
+            told,
+            [(0, Some(vec![3]), vec![(3, 8), (3, 7)]), (1, Some(vec![1]), vec![(1, 9)])]
+        );
     }
 }

@@ -2,12 +2,12 @@
 
 mod crm;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use cursus_audience::{
-    ACCOUNT, BUCKET_KEY, Bitset, Block, BlockBuilder, DEALS, EventMention, Limits, Mentions, Plan,
-    Reach, Rule, Value, bucket_key,
+    ACCOUNT, BUCKET_KEY, Bitset, Block, BlockBuilder, DEALS, EventMention, Limits, Mentions, Patch,
+    Plan, Reach, Rule, Value, bucket_key,
 };
 use sqlx::PgConnection;
 
@@ -70,6 +70,35 @@ pub(crate) async fn read(
         Some(slots) => load_events_of(conn, extent, (slots, mentions, now), builder).await?,
     }
     Ok(())
+}
+
+/// Reads the events of some names of some contacts each, and nothing else of theirs. Names that are not mentioned are of
+/// no interest.
+pub(crate) async fn read_events(
+    conn: &mut PgConnection,
+    block: &BlockName,
+    (mentions, now): (&Mentions, DateTime<Utc>),
+    slots: &BTreeMap<&str, BTreeSet<u16>>,
+) -> Result<Vec<Patch>, Error> {
+    let mut wanted = Vec::new();
+    let mut patches = BTreeMap::new();
+    for (name, slots) in slots {
+        if let Some(event) = mentions.events.get(*name) {
+            let ordinals = slots.iter().map(|slot| block.ordinal(*slot)).collect();
+            wanted.push((EventsWanted::new(name, event, now), ordinals));
+            patches.insert(*name, Patch::of_event(mentions, name, slots.iter().copied()));
+        }
+    }
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let each = |name: &str, row: EventRow| match (mentions.events.get(name), patches.get_mut(name))
+    {
+        (Some(event), Some(patch)) => add_event(patch.rows(), (name, event), row),
+        _ => Ok(()),
+    };
+    store::blocks::each_event_of(conn, &block.workspace, &wanted, each).await?;
+    Ok(patches.into_values().collect())
 }
 
 /// Checks a rule against the attributes of its workspace.
@@ -186,11 +215,7 @@ async fn load_events(
     (name, event, now): (&str, &EventMention, DateTime<Utc>),
     builder: &mut BlockBuilder,
 ) -> Result<(), Error> {
-    let wanted = EventsWanted {
-        name,
-        since: since(event, now),
-        with_properties: !event.properties.is_empty(),
-    };
+    let wanted = EventsWanted::new(name, event, now);
     let ordinals = extent.block.ordinals(extent.contact_count);
     let each = |row: EventRow| add_event(builder, (name, event), row);
     store::blocks::each_event(conn, &extent.block.workspace, ordinals, wanted, each).await
@@ -203,32 +228,31 @@ async fn load_events_of(
     (slots, mentions, now): (&[u16], &Mentions, DateTime<Utc>),
     builder: &mut BlockBuilder,
 ) -> Result<(), Error> {
-    let wanted: Vec<EventsWanted<'_>> = mentions
+    let ordinals = extent.picked(slots);
+    let wanted: Vec<(EventsWanted<'_>, Vec<i32>)> = mentions
         .events
         .iter()
         .filter(|(name, _)| *name != DEALS)
-        .map(|(name, event)| EventsWanted {
-            name,
-            since: since(event, now),
-            with_properties: !event.properties.is_empty(),
-        })
+        .map(|(name, event)| (EventsWanted::new(name, event, now), ordinals.clone()))
         .collect();
     if wanted.is_empty() {
         return Ok(());
     }
-    let ordinals = extent.picked(slots);
     let each = |name: &str, row: EventRow| match mentions.events.get(name) {
         Some(event) => add_event(builder, (name, event), row),
         None => Ok(()),
     };
-    store::blocks::each_event_of(conn, &extent.block.workspace, &ordinals, &wanted, each).await
+    store::blocks::each_event_of(conn, &extent.block.workspace, &wanted, each).await
 }
 
-/// From when on events are read.
-fn since(event: &EventMention, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    match event.reach {
-        Reach::Ever => None,
-        Reach::Last(length) => now.checked_sub_signed(length),
+impl<'a> EventsWanted<'a> {
+    /// What is read of a name that is mentioned.
+    fn new(name: &'a str, event: &EventMention, now: DateTime<Utc>) -> Self {
+        let since = match event.reach {
+            Reach::Ever => None,
+            Reach::Last(length) => now.checked_sub_signed(length),
+        };
+        Self { name, since, with_properties: !event.properties.is_empty() }
     }
 }
 

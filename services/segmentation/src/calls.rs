@@ -80,8 +80,10 @@ impl Calls {
         let drafts = work.drafts(&vocabulary, &mut taken);
         let written = self.contacts.write_in(&mut tx, (workspace, &vocabulary), &drafts).await?;
         let refused = work.without(&written.erased);
-        self.events.record_in(&mut tx, workspace, &work.events, Source::Caller).await?;
+        let events = &work.events;
+        let recorded = self.events.record_in(&mut tx, workspace, events, Source::Caller).await?;
         tx.commit().await?;
+        self.events.announce(&recorded);
         taken.new = count - refused.len();
         taken.refused.extend(refused);
         self.merge(workspace, work.known_better).await?;

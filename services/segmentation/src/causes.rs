@@ -56,6 +56,12 @@ impl Causes {
         self.anybody.is_none().then(|| self.slots.keys().copied().collect())
     }
 
+    /// Who was erased.
+    pub(crate) fn erased(&self) -> impl Iterator<Item = u16> {
+        let erased = self.slots.iter().filter(|(_, it)| it.cause == Cause::ContactErased);
+        erased.map(|(slot, _)| *slot)
+    }
+
     fn at(&self, slot: u16) -> Option<Happened> {
         self.slots.get(&slot).copied().or(self.anybody)
     }
@@ -92,6 +98,7 @@ mod tests {
             age,
             slots: slots.map(<[u16]>::to_vec),
             names: names.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
+            times: Vec::new(),
         }
     }
 

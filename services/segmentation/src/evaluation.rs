@@ -9,20 +9,22 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use cursus_ambient::Ambient;
 use cursus_audience::Plan;
+use cursus_feed::Feed;
 use cursus_ids::{SegmentName, WorkspaceId};
 use sqlx::PgConnection;
 use tokio::time::Instant;
 
 use crate::attribute::Vocabulary;
+use crate::bells::{Bells, NewVersion};
 use crate::bitmaps::{Bitmap, Bitmaps, Named};
 use crate::block::{BlockName, Change};
 use crate::error::Error;
-use crate::membership::{Place, Version};
+use crate::membership::{Place, Stored, Version};
 use crate::metrics;
 use crate::promotion;
 use crate::recent::Recent;
 use crate::references;
-use crate::resident::{Resident, Source, Stored, Wanted, is_mass};
+use crate::resident::{Resident, Source, Wanted, is_mass};
 use crate::residents::Tenancy;
 use crate::store;
 use crate::store::containers::Write;
@@ -38,6 +40,8 @@ const PLANS: usize = 5_000;
 pub(crate) struct Evaluator {
     ambient: Ambient,
     bitmaps: Bitmaps,
+    feed: Feed,
+    bells: Bells,
     /// A revision means one rule for ever.
     plans: Arc<Recent<(WorkspaceId, Revision), Arc<Plan>>>,
 }
@@ -58,8 +62,8 @@ struct Findings {
 }
 
 impl Evaluator {
-    pub(crate) fn new(ambient: Ambient, bitmaps: Bitmaps) -> Self {
-        Self { ambient, bitmaps, plans: Arc::new(Recent::new(PLANS)) }
+    pub(crate) fn new(ambient: Ambient, bitmaps: Bitmaps, (feed, bells): (Feed, Bells)) -> Self {
+        Self { ambient, bitmaps, feed, bells, plans: Arc::new(Recent::new(PLANS)) }
     }
 
     /// Brings every segment up to date in some blocks, and says when each block is due next. As many contacts as the
@@ -89,7 +93,14 @@ impl Evaluator {
         let is_first = findings.writes.iter().any(|write| write.stored.is_none());
         let next = findings.next();
         let Findings { residents, writes, crossings, .. } = findings;
+        let news = news(&writes, &versions);
         self.copy(writes, &versions).await;
+        for (workspace, versions) in news {
+            self.bells.announce_versions(workspace.as_ref(), versions);
+        }
+        if !crossings.is_empty() {
+            self.feed.announce(transitions::FEED);
+        }
         for (block, resident) in residents {
             tenancy.put(block, resident);
         }
@@ -219,6 +230,21 @@ impl Evaluator {
     }
 }
 
+/// What is new in each workspace.
+fn news(writes: &[Write], versions: &[Version]) -> BTreeMap<WorkspaceId, Vec<NewVersion>> {
+    let mut news: BTreeMap<WorkspaceId, Vec<NewVersion>> = BTreeMap::new();
+    for (write, version) in writes.iter().zip(versions) {
+        let Revision { segment, number } = &write.revision;
+        news.entry(write.block.workspace.clone()).or_default().push(NewVersion {
+            segment: segment.clone(),
+            revision: *number,
+            block: write.block.index,
+            version: *version,
+        });
+    }
+    news
+}
+
 /// What became of a batch: when each of its blocks is due next, and whether a revision was computed for the first time.
 #[derive(Debug)]
 pub(crate) struct Evaluated {
@@ -235,13 +261,14 @@ impl Findings {
         now: DateTime<Utc>,
     ) {
         for following in &mut resident.followed {
-            let (is_changed, crossings) = following.take();
+            let (written, crossings) = following.take();
             self.crossings.extend(crossings.into_iter().map(|it| (block.clone(), it)));
-            if is_changed {
+            if let Some(written) = written {
                 self.writes.push(Write {
                     block: block.clone(),
                     revision: following.revision.clone(),
                     members: following.members.clone(),
+                    written,
                     served: following.served,
                     stored: following.stored,
                 });

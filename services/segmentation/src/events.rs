@@ -3,18 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use cursus_ambient::Ambient;
-use cursus_feed::{Entry, Topic};
+use cursus_feed::{Entry, Feed, Topic};
 use cursus_ids::WorkspaceId;
 use prost::Message;
 use sqlx::{PgConnection, PgPool};
 
-use crate::block;
+use crate::bells::Bells;
+use crate::block::{self, Happened};
 use crate::error::Error;
 use crate::event::{Draft, Source};
 use crate::grpc::convert;
 use crate::ordinals::{self, Held};
 use crate::refusal::{Reason, Refusal};
 use crate::store;
+use crate::store::blocks::Changed;
 use crate::transition::Cause;
 
 /// What was recorded from outside.
@@ -28,11 +30,15 @@ pub(crate) const TOLD: &str = "event";
 pub(crate) struct Events {
     pool: PgPool,
     ambient: Ambient,
+    feed: Feed,
+    bells: Bells,
 }
 
 /// What became of events: how many were new, how many were known, and which rows are of nobody.
 #[derive(Debug, Default)]
 pub(crate) struct Recorded {
+    /// The partitions whose blocks changed.
+    partitions: BTreeSet<u16>,
     pub(crate) new: i64,
     pub(crate) known: i64,
     pub(crate) refused: Vec<(usize, Refusal)>,
@@ -46,8 +52,8 @@ pub(crate) enum Others {
 }
 
 impl Events {
-    pub(crate) fn new(pool: PgPool, ambient: Ambient) -> Self {
-        Self { pool, ambient }
+    pub(crate) fn new(pool: PgPool, ambient: Ambient, feed: Feed, bells: Bells) -> Self {
+        Self { pool, ambient, feed, bells }
     }
 
     /// Records what a caller tells, in one transaction. Events of contacts that do not exist are refused; are the others
@@ -65,10 +71,19 @@ impl Events {
             return Err(Error::Refused { row: Some(row), refusal });
         }
         tx.commit().await?;
+        self.announce(&recorded);
         Ok(recorded)
     }
 
-    /// Records in the caller's transaction.
+    /// Wakes those who evaluate, and those who watch: what was recorded is committed.
+    pub(crate) fn announce(&self, recorded: &Recorded) {
+        if recorded.new > 0 {
+            recorded.partitions.iter().for_each(|partition| self.bells.announce(*partition));
+            self.feed.announce(FEED);
+        }
+    }
+
+    /// Records in the caller's transaction, who is to [announce](Self::announce) it when that is committed.
     pub(crate) async fn record_in(
         &self,
         tx: &mut PgConnection,
@@ -100,27 +115,41 @@ impl Events {
             .iter()
             .filter(|draft| held.contains_key(draft.contact.as_ref()) && first.remove(&draft.id))
             .collect();
-        tell(tx, workspace, &fresh, (&held, source)).await?;
+        recorded.partitions = tell(tx, workspace, &fresh, (&held, source)).await?;
         Ok(recorded)
     }
 }
 
-/// Tells those who evaluate, and those who watch.
+/// Tells those who evaluate, and those who watch. Returns the partitions of the former.
 async fn tell(
     tx: &mut PgConnection,
     workspace: &WorkspaceId,
     fresh: &[&Draft],
     (held, source): (&HashMap<String, Held>, Source),
-) -> Result<(), Error> {
+) -> Result<BTreeSet<u16>, Error> {
     if fresh.is_empty() {
-        return Ok(());
+        return Ok(BTreeSet::new());
     }
-    let names: BTreeSet<&str> = fresh.iter().map(|draft| draft.name.as_str()).collect();
-    let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-    let ordinals = fresh.iter().filter_map(|draft| Some(held.get(draft.contact.as_ref())?.ordinal));
-    let blocks = block::changed(workspace, ordinals);
-    store::blocks::insert_caused_changes(tx, workspace, &blocks, Some(&names), Cause::Event)
-        .await?;
+    // Each name by itself and with the times, so that whoever evaluates need not read all that these contacts ever did.
+    let mut events: BTreeMap<&str, Vec<(i32, i64)>> = BTreeMap::new();
+    for draft in fresh {
+        let event = |held: &Held| (held.ordinal, draft.time.timestamp_micros());
+        events.entry(&draft.name).or_default().extend(held.get(draft.contact.as_ref()).map(event));
+    }
+    let happened: Vec<([String; 1], Vec<Happened>)> = events
+        .into_iter()
+        .map(|(name, events)| ([name.to_owned()], block::happened(workspace, events)))
+        .collect();
+    let changed = happened.iter().flat_map(|(name, happened)| {
+        happened.iter().map(|it| Changed {
+            block: &it.block,
+            slots: it.slots.as_deref(),
+            names: Some(name),
+            times: &it.times,
+        })
+    });
+    let changed: Vec<Changed<'_>> = changed.collect();
+    store::blocks::note_changes(tx, workspace, &changed, Cause::Event).await?;
     if source == Source::Caller {
         // Of one who was merged, those who watch are told the contact it became.
         let entry = |draft: &&Draft| {
@@ -132,9 +161,10 @@ async fn tell(
             })
         };
         let entries: Vec<Entry> = fresh.iter().filter_map(entry).collect();
-        cursus_feed::append(tx, FEED, &entries).await?;
+        cursus_feed::append_unannounced(tx, FEED, &entries).await?;
     }
-    Ok(())
+    let partition = |it: &Changed<'_>| u16::try_from(it.block.partition()).ok();
+    Ok(changed.iter().filter_map(partition).collect())
 }
 
 fn unknown(draft: &Draft) -> Refusal {

@@ -12,7 +12,8 @@ use chrono::{DateTime, Utc};
 use cursus_audience::{Bitset, Block, Outlook, Plan};
 
 use crate::causes::Causes;
-use crate::membership::Version;
+use crate::drift::Drift;
+use crate::membership::{Stored, Version};
 use crate::store::segments::Revision;
 use crate::transition::{Cause, Crossing, Crossings, Direction, difference};
 
@@ -31,9 +32,18 @@ pub(crate) struct Following {
     pub(crate) members: Bitset,
     /// What is stored of the members; nothing where they were never computed.
     pub(crate) stored: Option<Version>,
+    drift: Drift,
     is_changed: bool,
     due: Due,
     crossings: Crossings,
+}
+
+/// How members are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    Whole,
+    /// As what differs from what is stored whole, packed.
+    Beside(Vec<u8>),
 }
 
 /// When contacts are to be asked again.
@@ -52,12 +62,12 @@ impl Following {
     /// missing.
     pub(crate) fn resume(
         (revision, served, plan): (Revision, bool, Arc<Plan>),
-        (members, version): (Bitset, Version),
+        Stored { members, drift, version }: Stored,
         columns: &Block,
         (as_of, causes): (i64, &Causes),
     ) -> Self {
         let mut following = Self::new((revision, served, plan), Some(version));
-        following.members = members;
+        (following.members, following.drift) = (members, drift);
         let found = following.look_ahead(columns, as_of);
         // Nothing but what happened to contacts should differ, and they are asked about by themselves.
         let (entered, left) = difference(&following.members, &found);
@@ -91,6 +101,7 @@ impl Following {
             plan,
             members: Bitset::new(),
             stored,
+            drift: Drift::default(),
             is_changed: false,
             due: Due::default(),
             crossings: Crossings::default(),
@@ -164,6 +175,10 @@ impl Following {
             let cause = causes.of(slot).unwrap_or(Cause::Time);
             self.turn(slot, (moment(now), cause));
         }
+        if causes.erased().any(|slot| self.drift.contains(slot)) {
+            self.drift.end();
+            self.is_changed = true;
+        }
     }
 
     /// When somebody is to be asked next.
@@ -171,10 +186,17 @@ impl Following {
         earlier(self.due.first().map(|(first, _)| first), self.due.later)
     }
 
-    /// Whether the members are to be written, and who crossed; both are forgotten by this.
-    pub(crate) fn take(&mut self) -> (bool, Vec<Crossing>) {
+    /// How the members are to be written if they are, and who crossed; both are forgotten by this.
+    pub(crate) fn take(&mut self) -> (Option<Written>, Vec<Crossing>) {
         let crossings = std::mem::take(&mut self.crossings);
-        (std::mem::take(&mut self.is_changed), crossings.of(&self.revision).collect())
+        let written = std::mem::take(&mut self.is_changed).then(|| match self.stored {
+            None => {
+                self.drift = Drift::default();
+                Written::Whole
+            }
+            Some(_) => self.drift.pack().map_or(Written::Whole, Written::Beside),
+        });
+        (written, crossings.of(&self.revision).collect())
     }
 
     /// Roughly how many bytes of memory it takes.
@@ -209,6 +231,7 @@ impl Following {
             self.members.insert(slot);
             Direction::Entered
         };
+        self.drift.turn(slot);
         self.is_changed = true;
         if self.served {
             self.crossings.add(slot, direction, (time, cause));

@@ -30,6 +30,7 @@ mod contact;
 mod contacts;
 mod deal;
 mod deals;
+mod drift;
 mod edit;
 mod erasure;
 mod erasures;
@@ -74,6 +75,8 @@ mod write_key;
 mod write_keys;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
 
 use anyhow::Context;
 use cursus_ambient::Ambient;
@@ -88,6 +91,7 @@ use cursus_feed::Feed;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -166,11 +170,13 @@ impl Segmentation {
         let tasks = Tasks::new(&shutdown);
         database::watch(&self.pool, &self.server.readiness(), &tasks);
         let contacts = Contacts::new(self.pool.clone(), self.ambient.clone());
-        let events = Events::new(self.pool.clone(), self.ambient.clone());
         let feed = Feed::new(self.pool.clone());
+        let bells = bells::Bells::new(feed.herald().clone());
+        let events =
+            Events::new(self.pool.clone(), self.ambient.clone(), feed.clone(), bells.clone());
         let ordinals = ordinals::Ordinals::new();
         let index = index::Index::new(self.pool.clone(), ordinals.clone());
-        let questions = Questions::new(bells::Bells::new());
+        let questions = Questions::new(bells);
         self.start(&tasks, &events, (&feed, &index), &questions);
         let crm = Crm {
             accounts: accounts::Accounts::new(self.pool.clone(), self.ambient.clone()),
@@ -275,11 +281,16 @@ impl Segmentation {
         let housekeeping = housekeeping(&self.pool, &self.ambient, &self.config);
         spawn("housekeeping", Box::pin(housekeeping.run(shutdown.clone())));
         let worker = Worker {
-            evaluator: evaluation::Evaluator::new(self.ambient.clone(), self.bitmaps.clone()),
+            evaluator: evaluation::Evaluator::new(
+                self.ambient.clone(),
+                self.bitmaps.clone(),
+                (feed.clone(), bells.clone()),
+            ),
             residents: residents::Residents::new(self.config.resident_mib.saturating_mul(1 << 20)),
             questions: questions.clone(),
             ambient: self.ambient.clone(),
             bells,
+            turns: Arc::new(Semaphore::new(cores())),
             poll_interval: self.config.poll_interval,
         };
         let blocks = Claims::new(&self.pool, "segmentation.blocks", block::PARTITIONS);
@@ -311,6 +322,11 @@ impl Segmentation {
             );
         }
     }
+}
+
+/// How much can be computed at once.
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn housekeeping(pool: &PgPool, ambient: &Ambient, config: &Config) -> Housekeeping {

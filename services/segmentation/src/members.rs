@@ -1,6 +1,6 @@
 //! Asking who is in a segment.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cursus_audience::Bitset;
@@ -16,6 +16,7 @@ use crate::membership::{Place, Served};
 use crate::metrics;
 use crate::ordinals::Ordinals;
 use crate::store;
+use crate::store::containers::Packed;
 
 /// How many members are told at once.
 const RUN: usize = 1_000;
@@ -34,6 +35,9 @@ pub(crate) struct Members {
 /// Which slots of which blocks are asked about.
 type Asked = BTreeMap<i32, Vec<u16>>;
 
+/// Of each block, whether the asked are members, in their order.
+type Found = BTreeMap<i32, std::vec::IntoIter<bool>>;
+
 impl Members {
     /// Says which contacts are in a segment, and by which revision. Who does not exist is in none.
     pub(crate) async fn check(
@@ -46,9 +50,11 @@ impl Members {
         let asked = by_block(&ordinals);
         for _ in 0..ATTEMPTS {
             let place = Place { segment: segment.clone(), revision: served.revision };
-            if let Some(members) = self.members(&place, &served, &asked).await? {
+            if let Some(mut found) = self.members(&place, &served, &asked).await? {
                 let is_member = |ordinal: &Option<i32>| {
-                    ordinal.is_some_and(|ordinal| members.contains(&ordinal))
+                    let block = ordinal.map(|ordinal| position(ordinal).0);
+                    let bits = block.and_then(|block| found.get_mut(&block));
+                    bits.and_then(Iterator::next).unwrap_or(false)
                 };
                 return Ok((ordinals.iter().map(is_member).collect(), place.revision));
             }
@@ -133,12 +139,12 @@ impl Members {
     }
 
     async fn ordinals(&self, contacts: &[ContactName]) -> Result<Vec<Option<i32>>, Error> {
-        let mut found = self.ordinals.remembered(contacts);
-        if contacts.iter().any(|name| !found.contains_key(name)) {
-            let mut conn = self.pool.acquire().await?;
-            found = self.ordinals.of(&mut conn, contacts).await?;
+        let found = self.ordinals.remembered(contacts);
+        if found.iter().all(Option::is_some) {
+            return Ok(found);
         }
-        Ok(contacts.iter().map(|name| found.get(name).copied()).collect())
+        let mut conn = self.pool.acquire().await?;
+        self.ordinals.of(&mut conn, contacts).await
     }
 
     /// Which of the asked are members, from Redis and, where that has no copy, from Postgres. `None` if a container is
@@ -148,38 +154,30 @@ impl Members {
         place: &Place,
         served: &Served,
         asked: &Asked,
-    ) -> Result<Option<HashSet<i32>>, Error> {
-        let copies: Vec<(i32, (Named, Vec<u16>))> = asked
-            .iter()
-            .filter_map(|(block, slots)| {
-                let version = *served.versions.get(block)?;
-                Some((*block, (Named::new(place, *block, version), slots.clone())))
-            })
-            .collect();
-        let (blocks, copies): (Vec<i32>, Vec<(Named, Vec<u16>)>) = copies.into_iter().unzip();
+    ) -> Result<Option<Found>, Error> {
+        let named = |(block, slots): (&i32, &Vec<u16>)| {
+            let version = *served.versions.get(block)?;
+            Some((*block, (Named::new(place, *block, version), slots.clone())))
+        };
+        let (blocks, copies): (Vec<i32>, Vec<(Named, Vec<u16>)>) =
+            asked.iter().filter_map(named).unzip();
         if blocks.is_empty() {
-            return Ok(Some(HashSet::new()));
+            return Ok(Some(Found::new()));
         }
-        let mut members = HashSet::new();
+        let mut found = Found::new();
         let mut uncopied = Vec::new();
-        for (bits, (block, (_, slots))) in
-            self.bitmaps.check(&copies).await.into_iter().zip(blocks.iter().zip(&copies))
-        {
-            let Some(bits) = bits else {
-                uncopied.push(*block);
-                continue;
-            };
-            let name = BlockName::new(place.segment.workspace.clone(), *block);
-            let set = slots.iter().zip(bits).filter(|(_, bit)| *bit);
-            members.extend(set.map(|(slot, _)| name.ordinal(*slot)));
+        for (bits, block) in self.bitmaps.check(&copies).await.into_iter().zip(blocks) {
+            match bits {
+                Some(bits) => drop(found.insert(block, bits.into_iter())),
+                None => uncopied.push(block),
+            }
         }
         let Some(read) = self.read(place, &uncopied).await? else { return Ok(None) };
-        for (block, bits) in read {
-            let name = BlockName::new(place.segment.workspace.clone(), block);
-            let set = asked[&block].iter().filter(|slot| bits.contains(**slot));
-            members.extend(set.map(|slot| name.ordinal(*slot)));
+        for (block, members) in read {
+            let bits: Vec<bool> = asked[&block].iter().map(|it| members.contains(*it)).collect();
+            found.insert(block, bits.into_iter());
         }
-        Ok(Some(members))
+        Ok(Some(found))
     }
 
     /// Reads containers from Postgres, and copies them.
@@ -223,7 +221,7 @@ fn by_block(ordinals: &[Option<i32>]) -> Asked {
 struct Telling {
     pool: PgPool,
     segment: SegmentName,
-    blocks: std::vec::IntoIter<(i32, Vec<u8>)>,
+    blocks: std::vec::IntoIter<(i32, Packed)>,
     /// Of the block that is being told.
     ordinals: std::vec::IntoIter<i32>,
 }
@@ -248,8 +246,8 @@ impl Telling {
         Ok(Some(found.into_iter().map(|(_, contact, _)| contact).collect()))
     }
 
-    fn unpack(&mut self, block: i32, members: &[u8]) -> Result<(), Error> {
-        let members = Bitset::from_roaring_bytes(members)?;
+    fn unpack(&mut self, block: i32, packed: &Packed) -> Result<(), Error> {
+        let (members, _) = packed.unpack()?;
         let block = BlockName::new(self.segment.workspace.clone(), block);
         let ordinals: Vec<i32> = members.iter().map(|slot| block.ordinal(slot)).collect();
         self.ordinals = ordinals.into_iter();

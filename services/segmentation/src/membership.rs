@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use cursus_audience::Bitset;
 use cursus_ids::SegmentName;
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::drift::Drift;
 
 /// A revision of a segment, as it is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +21,15 @@ pub(crate) struct Version {
     /// Grows with every change.
     pub(crate) number: i64,
     pub(crate) digest: i64,
+}
+
+/// The members of one block as they are stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) members: Bitset,
+    /// What of them is not stored whole.
+    pub(crate) drift: Drift,
+    pub(crate) version: Version,
 }
 
 /// Which containers are read for a segment. A block that has none has no members.
@@ -50,8 +62,8 @@ impl Served {
 }
 
 /// Tells apart members that differ, so that a name made of it never stands for two sets.
-pub(crate) fn digest(members: &[u8]) -> i64 {
-    xxh3_64(members).cast_signed()
+pub(crate) fn digest(members: &Bitset) -> i64 {
+    xxh3_64(&members.to_redis_bytes()).cast_signed()
 }
 
 #[cfg(test)]

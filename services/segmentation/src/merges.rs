@@ -16,6 +16,7 @@ use crate::error::{Error, What};
 use crate::ordinals::Ordinals;
 use crate::packed;
 use crate::store;
+use crate::store::blocks::Changed;
 use crate::store::contacts::Stored;
 use crate::transition::Cause;
 
@@ -147,7 +148,7 @@ async fn join(
     store::events::give(tx, workspace, &names, (source.ordinal, target.ordinal)).await?;
     store::deal_contacts::give(tx, workspace, (source.ordinal, target.ordinal)).await?;
     let blocks = block::changed(workspace, [source.ordinal, target.ordinal]);
-    store::blocks::insert_caused_changes(tx, workspace, &blocks, None, Cause::ContactMerged)
-        .await?;
+    let changed = Changed::each(None, &blocks);
+    store::blocks::insert_caused_changes(tx, workspace, &changed, Cause::ContactMerged).await?;
     Ok(store::containers::notify(tx, workspace).await?)
 }

@@ -108,6 +108,11 @@ pub(crate) fn evaluated(whole: bool) {
     EVALUATIONS.with_label_values(&[if whole { "whole" } else { "changed" }]).inc();
 }
 
+/// Bitmaps were in memory.
+pub(crate) fn read_from_memory(bitmaps: usize) {
+    BITMAPS.with_label_values(&["memory"]).inc_by(u64::try_from(bitmaps).unwrap_or(0));
+}
+
 /// Bitmaps were read from Redis.
 pub(crate) fn read_from_redis(bitmaps: usize) {
     BITMAPS.with_label_values(&["redis"]).inc_by(u64::try_from(bitmaps).unwrap_or(0));

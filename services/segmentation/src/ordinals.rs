@@ -46,43 +46,43 @@ impl Ordinals {
         Self { recent: Arc::new(Recent::new(REMEMBERED)), departed: Arc::default() }
     }
 
-    /// The ordinals that are known without asking the database.
-    pub(crate) fn remembered(&self, names: &[ContactName]) -> HashMap<ContactName, i32> {
+    /// The ordinals that are known without asking the database, in the order of the names.
+    pub(crate) fn remembered(&self, names: &[ContactName]) -> Vec<Option<i32>> {
+        let known = self.recent.get_each(names);
         let departed = self.lock();
-        let known = |name: &ContactName| {
-            let ordinal = self.recent.get(name)?;
-            let is_living = !departed.contains(&name.workspace, ordinal);
-            is_living.then(|| (name.clone(), ordinal))
+        let living = |(ordinal, name): (Option<i32>, &ContactName)| {
+            ordinal.filter(|ordinal| !departed.contains(&name.workspace, *ordinal))
         };
-        names.iter().filter_map(known).collect()
+        known.into_iter().zip(names).map(living).collect()
     }
 
-    /// The ordinals of the contacts that exist. Asks the database only for those not asked for lately.
+    /// The ordinals of the contacts that exist, in the order of the names, of which all are of one workspace. Asks the
+    /// database only for those not asked for lately.
     pub(crate) async fn of(
         &self,
         conn: &mut PgConnection,
         names: &[ContactName],
-    ) -> Result<HashMap<ContactName, i32>, Error> {
+    ) -> Result<Vec<Option<i32>>, Error> {
         let mut found = self.remembered(names);
         let Some(first) = names.first() else { return Ok(found) };
-        let missing: Vec<String> = names
-            .iter()
-            .filter(|name| !found.contains_key(name))
-            .map(|name| name.id.to_string())
-            .collect();
+        let mut missing: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (place, name) in names.iter().enumerate().filter(|(place, _)| found[*place].is_none()) {
+            missing.entry(name.id.to_string()).or_default().push(place);
+        }
         if missing.is_empty() {
             return Ok(found);
         }
+        let asked: Vec<String> = missing.keys().cloned().collect();
         if self.lock().horizon.is_none() {
             // Before anything is remembered: whatever departs later is then heard of.
             let horizon = store::departures::horizon(conn).await?;
             self.lock().horizon.get_or_insert(horizon);
         }
-        for (id, ordinal) in store::contacts::ordinals(conn, &first.workspace, &missing).await? {
-            let id = id.parse().map_err(|_| Error::Corrupt("id"))?;
-            let name = ContactName::new(first.workspace.clone(), id);
-            self.recent.insert(name.clone(), ordinal);
-            found.insert(name, ordinal);
+        for (id, ordinal) in store::contacts::ordinals(conn, &first.workspace, &asked).await? {
+            for place in missing.get(&id).into_iter().flatten() {
+                self.recent.insert(names[*place].clone(), ordinal);
+                found[*place] = Some(ordinal);
+            }
         }
         Ok(found)
     }
@@ -170,12 +170,12 @@ mod tests {
         let elsewhere: ContactName = "workspaces/other/contacts/ana".parse().unwrap();
         ordinals.recent.insert(ana.clone(), 70_000);
         ordinals.recent.insert(elsewhere.clone(), 70_000);
-        let names = [ana.clone(), elsewhere.clone()];
-        assert_eq!(ordinals.remembered(&names).len(), 2);
+        let names = [ana.clone(), elsewhere];
+        assert_eq!(ordinals.remembered(&names), [Some(70_000), Some(70_000)]);
         ordinals.lock().insert(&ana.workspace, 70_000);
         ordinals.recent.insert(ana.clone(), 70_000);
-        assert_eq!(ordinals.remembered(&names), HashMap::from([(elsewhere, 70_000)]));
-        ordinals.recent.insert(ana.clone(), 3);
-        assert_eq!(ordinals.remembered(&names)[&ana], 3);
+        assert_eq!(ordinals.remembered(&names), [None, Some(70_000)]);
+        ordinals.recent.insert(ana, 3);
+        assert_eq!(ordinals.remembered(&names), [Some(3), Some(70_000)]);
     }
 }

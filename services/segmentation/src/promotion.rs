@@ -35,6 +35,7 @@ pub(crate) async fn promote_computed(
             let contact_count = store::contact_count(&mut tx, workspace).await?;
             segments::revise(&mut tx, workspace, contact_count).await?;
             store::containers::notify(&mut tx, workspace).await?;
+            cursus_feed::wake(&mut tx, transitions::FEED).await?;
             tx.commit().await?;
         }
     }

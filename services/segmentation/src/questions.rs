@@ -157,6 +157,8 @@ impl std::fmt::Debug for Question {
 
 #[cfg(test)]
 mod tests {
+    use cursus_feed::Herald;
+
     use super::*;
     use crate::resident::Resident;
     use crate::residents::Residents;
@@ -179,7 +181,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_answers_where_nobody_works() {
-        let questions = Questions::new(Bells::new());
+        let questions = Questions::new(Bells::new(Herald::new()));
         let desk = questions.open(partition());
         drop(desk);
         let seen = questions.ask(&[block()], &Mentions::default(), |_, _, _| ()).await;
@@ -188,7 +190,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_worker_reads_what_it_does_not_have_once_and_then_answers() {
-        let questions = Questions::new(Bells::new());
+        let questions = Questions::new(Bells::new(Herald::new()));
         let desk = questions.open(partition());
         let tenancy = Residents::new(usize::MAX).enter();
         let asked = [block()];
@@ -208,7 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_worker_that_ends_leaves_nobody_waiting() {
-        let questions = Questions::new(Bells::new());
+        let questions = Questions::new(Bells::new(Herald::new()));
         let desk = questions.open(partition());
         let asked = [block()];
         let mentions = Mentions::default();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Remembers at least the last `capacity` entries used, and at most twice as many: when the young half is full it
 /// becomes the old one, and what was old and is not used again is forgotten.
@@ -25,22 +25,35 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<V> {
-        let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = halves.young.get(key) {
-            return Some(value.clone());
-        }
-        let (key, value) = halves.old.remove_entry(key)?;
-        halves.remember(key, value.clone(), self.capacity);
-        Some(value)
+        self.lock().get(key, self.capacity)
+    }
+
+    /// The same of several, in their order.
+    pub(crate) fn get_each(&self, keys: &[K]) -> Vec<Option<V>> {
+        let mut halves = self.lock();
+        keys.iter().map(|key| halves.get(key, self.capacity)).collect()
     }
 
     pub(crate) fn insert(&self, key: K, value: V) {
-        let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
-        halves.remember(key, value, self.capacity);
+        self.lock().remember(key, value, self.capacity);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Halves<K, V>> {
+        // Entries are whole at any moment, whoever panicked.
+        self.halves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<K: Eq + Hash, V> Halves<K, V> {
+impl<K: Eq + Hash, V: Clone> Halves<K, V> {
+    fn get(&mut self, key: &K, capacity: usize) -> Option<V> {
+        if let Some(value) = self.young.get(key) {
+            return Some(value.clone());
+        }
+        let (key, value) = self.old.remove_entry(key)?;
+        self.remember(key, value.clone(), capacity);
+        Some(value)
+    }
+
     fn remember(&mut self, key: K, value: V, capacity: usize) {
         if self.young.len() >= capacity {
             self.old = std::mem::take(&mut self.young);

@@ -1,10 +1,10 @@
 //! A block in memory: the columns that the segments' rules ask about, and each revision that is followed in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use cursus_audience::{Bitset, Block, Mentions, Patch, Plan};
+use cursus_audience::{Block, Mentions, Patch, Plan};
 use sqlx::PgConnection;
 
 use crate::attribute::Vocabulary;
@@ -13,8 +13,9 @@ use crate::blocks::{self, Extent};
 use crate::causes::Causes;
 use crate::error::Error;
 use crate::following::{Following, earlier, moment};
-use crate::membership::Version;
+use crate::membership::Stored;
 use crate::store::segments::Revision;
+use crate::transition::Cause;
 
 /// A block as of the last evaluation.
 #[derive(Debug)]
@@ -28,9 +29,6 @@ pub(crate) struct Resident {
 
 /// A revision to be followed: whether it is the one that is read, and its rule.
 pub(crate) type Wanted = (Revision, bool, Arc<Plan>);
-
-/// The members that are stored of a revision.
-pub(crate) type Stored = (Bitset, Version);
 
 /// Where a block is read from, and as of when.
 #[derive(Clone, Copy, Debug)]
@@ -92,21 +90,29 @@ impl Resident {
         source: Source<'_>,
         changes: &[Change],
     ) -> Result<(), Error> {
-        let slots: BTreeSet<u16> =
-            changes.iter().filter_map(|change| change.slots.as_ref()).flatten().copied().collect();
-        if slots.is_empty() {
-            return Ok(());
-        }
-        let slots: Vec<u16> = slots.into_iter().collect();
         let mentions = self.columns.mentions().clone();
-        let mut patch = Patch::new(mentions.clone(), slots.iter().copied());
+        let Touched { slots, events, more } = Touched::of(changes, &mentions);
         let Source { block, contact_count, now } = source;
-        let extent = Extent { block, contact_count, slots: Some(&slots) };
-        blocks::read(tx, extent, &self.vocabulary, &mentions, (now, patch.rows())).await?;
+        let mut patches = blocks::read_events(tx, block, (&mentions, now), &events).await?;
+        patches.extend(more.into_iter().map(|(name, times)| {
+            let slots = times.iter().map(|(slot, _)| *slot);
+            let mut patch = Patch::more_of_event(&mentions, name, slots);
+            times.iter().for_each(|(slot, time)| patch.rows().event(*slot, name, *time, &[]));
+            patch
+        }));
+        if !slots.is_empty() {
+            let slots: Vec<u16> = slots.into_iter().collect();
+            let mut patch = Patch::new(mentions.clone(), slots.iter().copied());
+            let extent = Extent { block, contact_count, slots: Some(&slots) };
+            blocks::read(tx, extent, &self.vocabulary, &mentions, (now, patch.rows())).await?;
+            patches.push(patch);
+        }
         // What is due still was not asked about yet, so nothing that it depends on may be forgotten.
         let now = now.timestamp_micros();
         let asked = self.next().map_or(now, |next| (next - 1).min(now));
-        self.columns.replace(patch, asked);
+        for patch in patches {
+            self.columns.replace(patch, asked);
+        }
         Ok(())
     }
 
@@ -222,6 +228,50 @@ impl Resident {
             followed: Vec::new(),
             stored_next: None,
         }
+    }
+}
+
+/// What is to be read again after some changes.
+#[derive(Debug, Default)]
+struct Touched<'a> {
+    /// Of whom anything may have changed.
+    slots: BTreeSet<u16>,
+    /// By name, who of the others did something of which more is read than when it was, or not even that is known.
+    events: BTreeMap<&'a str, BTreeSet<u16>>,
+    /// By name, when somebody did what else there is: that need not be read.
+    more: BTreeMap<&'a str, Vec<(u16, i64)>>,
+}
+
+impl<'a> Touched<'a> {
+    fn of(changes: &'a [Change], mentions: &Mentions) -> Self {
+        let mut touched = Self::default();
+        let is_plain =
+            |name: &str| mentions.events.get(name).is_none_or(|event| event.properties.is_empty());
+        for change in changes {
+            let slots = change.slots.iter().flatten().copied();
+            match change.names.as_deref() {
+                Some([name]) if !change.times.is_empty() && is_plain(name) => {
+                    touched.more.entry(name).or_default().extend(&change.times);
+                }
+                Some(names) if change.cause == Cause::Event => {
+                    for name in names {
+                        touched.events.entry(name).or_default().extend(slots.clone());
+                    }
+                }
+                _ => touched.slots.extend(slots),
+            }
+        }
+        let Self { slots, events, more } = &mut touched;
+        events.values_mut().for_each(|those| those.retain(|slot| !slots.contains(slot)));
+        events.retain(|_, those| !those.is_empty());
+        for (name, times) in more.iter_mut() {
+            let read = events.get(name);
+            let is_read =
+                |slot: &u16| slots.contains(slot) || read.is_some_and(|it| it.contains(slot));
+            times.retain(|(slot, _)| !is_read(slot));
+        }
+        more.retain(|name, times| !times.is_empty() && mentions.events.contains_key(*name));
+        touched
     }
 }
 

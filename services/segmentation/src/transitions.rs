@@ -25,7 +25,7 @@ use crate::store::transitions::Recorded;
 use crate::transition::{Crossing, Direction, Transition};
 
 /// Who entered and left segments.
-const FEED: Topic = Topic::new("transitions");
+pub(crate) const FEED: Topic = Topic::new("transitions");
 /// How many transitions are told at once.
 const RUN: usize = 1_000;
 /// How many rows are looked through for a page, at most this often.
@@ -63,7 +63,8 @@ pub(crate) struct Stay {
     pub(crate) enter_time: Option<DateTime<Utc>>,
 }
 
-/// Records what crossed and tells those who watch, in the transaction that makes it so.
+/// Records what crossed for those who watch, in the transaction that makes it so. When that is committed, it is to be
+/// announced, or else they are to be woken by it.
 pub(crate) async fn record(
     tx: &mut PgConnection,
     crossings: &[(BlockName, Crossing)],
@@ -87,7 +88,7 @@ pub(crate) async fn record(
             })
         })
         .collect();
-    Ok(cursus_feed::append(tx, FEED, &entries).await?)
+    Ok(cursus_feed::append_unannounced(tx, FEED, &entries).await?)
 }
 
 impl Of {

@@ -6,13 +6,14 @@ pub(crate) mod housekeeping;
 pub(crate) mod outcomes;
 mod schedule;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use cursus_ambient::Ambient;
 use cursus_claim::Claim;
 use sqlx::Connection;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use self::schedule::Schedule;
 use crate::bells::Bells;
@@ -38,6 +39,9 @@ pub(crate) struct Worker {
     pub(crate) questions: Questions,
     pub(crate) ambient: Ambient,
     pub(crate) bells: Bells,
+    /// As many evaluate at once as can compute at once: whoever waits takes in more together, and those who record are
+    /// not crowded out.
+    pub(crate) turns: Arc<Semaphore>,
     /// How often to look without having been told.
     pub(crate) poll_interval: Duration,
 }
@@ -51,6 +55,8 @@ struct Work {
     schedule: Schedule,
     /// Blocks that could not be evaluated, and are left alone for a while.
     stuck: Vec<BlockName>,
+    /// Whether changes were left that are seen in what was read.
+    is_behind: bool,
 }
 
 impl Worker {
@@ -62,11 +68,15 @@ impl Worker {
         let schedule = Schedule::new(store::blocks::scheduled(&mut claim.conn, partition).await?);
         let tenancy = self.residents.enter();
         let desk = self.questions.open(claim.partition.index());
-        let mut work = Work { claim, partition, tenancy, desk, schedule, stuck: Vec::new() };
+        let mut work =
+            Work { claim, partition, tenancy, desk, schedule, stuck: Vec::new(), is_behind: false };
         while !work.claim.yielding.is_cancelled() {
             // Before looking, so that what happens meanwhile is not slept through.
             bell.mark_unchanged();
-            if self.step(&mut work).await? {
+            let turn = self.turns.acquire().await?;
+            let is_busy = self.step(&mut work).await?;
+            drop(turn);
+            if is_busy {
                 continue;
             }
             if partition == 0 {
@@ -107,7 +117,12 @@ impl Worker {
         let mut batch = Batch::new();
         let partition = work.partition;
         let changes = store::blocks::changes(&mut tx, partition, &work.stuck, CHANGES).await?;
-        for (block, change) in changes {
+        let is_behind = only.is_some() || i64::try_from(changes.len()).is_ok_and(|n| n >= CHANGES);
+        for (block, mut change) in changes {
+            if work.is_behind {
+                // Whether the block has these events already is not known, so they are read.
+                change.times.clear();
+            }
             batch.entry(block).or_default().push(change);
         }
         for block in work.schedule.due(self.ambient.now(), BLOCKS) {
@@ -129,7 +144,10 @@ impl Worker {
         }
         let blocks: Vec<BlockName> = batch.keys().cloned().collect();
         match self.evaluator.evaluate(tx, &work.tenancy, (partition, batch), DUE).await {
-            Ok(evaluated) => self.settle(work, evaluated).await?,
+            Ok(evaluated) => {
+                work.is_behind = is_behind;
+                self.settle(work, evaluated).await?;
+            }
             // Another revision took the place of one meanwhile.
             Err(error) if error.is_contended() => {}
             Err(error @ Error::Database(_)) => return Err(error),

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use cursus_audience::{Block, BlockBuilder, Limits, Mentions, Patch, Plan, RuleText, Schema};
+use cursus_audience::{
+    Block, BlockBuilder, EventMention, Limits, Mentions, Patch, Plan, RuleText, Schema,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::data::{SECOND, World, clocks, load, load_rows, whole_seconds, worlds};
+use crate::data::{EVENTS, SECOND, World, clocks, load, load_rows, whole_seconds, worlds};
 use crate::oracle::Contact;
 use crate::properties::plan;
 use crate::rules::rules;
@@ -17,6 +19,10 @@ use crate::rules::rules;
 enum Change {
     /// Contacts are replaced by others, or by nobody.
     Replace(BTreeMap<u16, Option<Contact>>),
+    /// Contacts who are there have done what others did of one name, or nothing; all else of theirs stays.
+    Events(&'static str, BTreeMap<u16, Option<Contact>>),
+    /// Contacts who are there do more of one name.
+    MoreEvents(&'static str, BTreeMap<u16, Contact>),
     /// A plan comes; what it reads and the block lacks is loaded.
     Absorb(usize),
     /// Only one plan is still of interest.
@@ -32,13 +38,23 @@ fn changes(world: &World) -> impl Strategy<Value = Vec<Change>> + use<> {
     let replaced = if contacts.is_empty() {
         Just(None).boxed()
     } else {
-        proptest::option::weighted(0.8, select(contacts)).boxed()
+        proptest::option::weighted(0.8, select(contacts.clone())).boxed()
     };
     let slots = prop_oneof![30 => 0_u16..70, 1 => 300_u16..400];
-    let replace = proptest::collection::btree_map(slots, replaced, 1..10);
+    let replace = proptest::collection::btree_map(slots, replaced.clone(), 1..10);
+    let events = proptest::collection::btree_map(0_u16..70, replaced, 1..10);
+    let events = (select(&EVENTS[..]), events);
+    let more = if contacts.is_empty() {
+        Just(BTreeMap::new()).boxed()
+    } else {
+        proptest::collection::btree_map(0_u16..70, select(contacts), 1..10).boxed()
+    };
+    let more = (select(&EVENTS[..]), more);
     vec(
         prop_oneof![
             6 => replace.prop_map(Change::Replace),
+            4 => more.prop_map(|(name, contacts)| Change::MoreEvents(name, contacts)),
+            4 => events.prop_map(|(name, contacts)| Change::Events(name, contacts)),
             1 => (0..RULES).prop_map(Change::Absorb),
             1 => (0..RULES).prop_map(Change::Forget),
             1 => Just(Change::Compact),
@@ -100,6 +116,37 @@ proptest! {
                     }
                     let slots: Vec<u16> = replaced.into_keys().collect();
                     let patch = patch(&contacts, block.mentions(), &slots);
+                    block.replace(patch, now);
+                }
+                Change::Events(name, others) => {
+                    let mut slots = Vec::new();
+                    for (slot, other) in others {
+                        let Some(contact) = contacts.get_mut(&slot) else { continue };
+                        contact.events.retain(|event| event.name != name);
+                        let did = other.into_iter().flat_map(|other| other.events);
+                        contact.events.extend(did.filter(|event| event.name == name));
+                        slots.push(slot);
+                    }
+                    let mut patch = Patch::of_event(block.mentions(), name, slots);
+                    load_rows(&contacts, patch.rows());
+                    block.replace(patch, now);
+                }
+                Change::MoreEvents(name, others) => {
+                    let is_read = |event: &EventMention| !event.properties.is_empty();
+                    if block.mentions().events.get(name).is_some_and(is_read) {
+                        continue;
+                    }
+                    let mut more = BTreeMap::new();
+                    for (slot, other) in others {
+                        let Some(contact) = contacts.get_mut(&slot) else { continue };
+                        let mut other = other.clone();
+                        other.events.retain(|event| event.name == name);
+                        contact.events.extend(other.events.iter().cloned());
+                        more.insert(slot, other);
+                    }
+                    let slots = more.keys().copied();
+                    let mut patch = Patch::more_of_event(block.mentions(), name, slots);
+                    load_rows(&more, patch.rows());
                     block.replace(patch, now);
                 }
                 Change::Absorb(index) => extend(&mut block, &plans[index], &contacts),

@@ -2,12 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use cursus_api::segmentation as proto;
+use rand::{Rng, RngExt};
 
 use crate::Bench;
 use crate::service::{self, parent};
 
 /// What contacts do: `deed0` and so on.
 pub(crate) const DEEDS: u32 = 5;
+/// Neighbours in rank are so many contacts apart; a prime.
+const SPREAD: u32 = 7_919;
 /// The segment of those who were probed in the last day, and of those whose windows close together.
 pub(crate) const PROBED: &str = "probed";
 pub(crate) const BURST: &str = "burst";
@@ -34,14 +37,18 @@ pub(crate) async fn fill(Bench { arguments, pool, .. }: &Bench) -> anyhow::Resul
     .execute(pool)
     .await?;
     for _ in 0..arguments.history {
+        // By the same people as later: see `active`.
         sqlx::query(
             "insert into events
-             select 'acme', 'deed' || (random() * 1000)::int % $2, n,
+             select 'acme', 'deed' || (random() * 1000)::int % $2,
+                 (floor(power(random(), 3) * $3)::bigint * $4 % $3)::int,
                  now() - random() * interval '40 days', 'h' || n, '', now()
              from generate_series(0, $1 - 1) as n",
         )
         .bind(count)
         .bind(i32::try_from(DEEDS)?)
+        .bind(i64::from(arguments.first_probe()))
+        .bind(i64::from(SPREAD))
         .execute(pool)
         .await?;
     }
@@ -78,6 +85,15 @@ fn rule(n: u32) -> String {
         2 => format!(r#"contact.plan == "pro" && {did}"#),
         _ => format!("{did} || {}", count(n + 1, 1)),
     }
+}
+
+/// Who does something: as everywhere few do much, the most active tenth about half of all. They are spread over all
+/// blocks.
+pub(crate) fn active(rng: &mut impl Rng, contacts: u32) -> u32 {
+    let rank = (f64::from(contacts) * rng.random::<f64>().powi(3)).floor();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a rank")]
+    let rank = rank as u64;
+    u32::try_from(rank * u64::from(SPREAD) % u64::from(contacts)).unwrap_or_default()
 }
 
 pub(crate) fn event(

@@ -32,6 +32,19 @@ const LATENESS: &str = "
         ) as rows
     ) as shares";
 
+/// How many entered or left a segment between two moments.
+pub(crate) async fn crossed(
+    Bench { pool, .. }: &Bench,
+    (from, to): (DateTime<Utc>, DateTime<Utc>),
+) -> anyhow::Result<f64> {
+    let crossed = sqlx::query_scalar(
+        "select coalesce(sum(
+             case when slot is not null then 1 else (length(entered_slots) + length(left_slots)) / 2 end), 0)::float8
+         from transitions where record_time between $1 and $2",
+    );
+    Ok(crossed.bind(from).bind(to).fetch_one(pool).await?)
+}
+
 /// What happened by time alone between two moments.
 pub(crate) async fn meanwhile(
     bench: &Bench,

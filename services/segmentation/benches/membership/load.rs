@@ -7,13 +7,15 @@ use cursus_api::segmentation as proto;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
-use crate::audience::{DEEDS, PROBED, event, name, segment};
+use crate::audience::{DEEDS, PROBED, active, event, name, segment};
 use crate::figures::{Figures, Times};
 use crate::pace::{Kept, Pace};
 use crate::service::{Client, parent};
 use crate::{Arguments, Bench, deadlines};
 
-const POLL: Duration = Duration::from_millis(1);
+/// How soon a check is repeated: the longer it has been no, the later, or else the waiting would be the load.
+const SOONEST: Duration = Duration::from_millis(1);
+const SHARE: u32 = 20;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) async fn measure(bench: &Bench, figures: &mut Figures) -> anyhow::Result<()> {
@@ -41,6 +43,10 @@ pub(crate) async fn measure(bench: &Bench, figures: &mut Figures) -> anyhow::Res
         &format!("{what}, from its commit acknowledged to the same"),
         Times::new(probed.into_iter().map(|(_, since)| since)),
     );
+    let crossed = deadlines::crossed(bench, (begun, ended)).await?;
+    let events = f64::from(rate * arguments.seconds);
+    let each = format!("{:.1}", crossed / events);
+    figures.tell("memberships that each event changed", each);
     deadlines::meanwhile(bench, (begun, ended), figures).await
 }
 
@@ -53,7 +59,7 @@ async fn record(bench: &Bench) -> anyhow::Result<Kept<()>> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(call.into());
         let events = (0..batch).map(|n| {
             let deed = format!("deed{}", rng.random_range(0..DEEDS));
-            event(format!("l{call}-{n}"), rng.random_range(0..contacts), &deed, ambient.now())
+            event(format!("l{call}-{n}"), active(&mut rng, contacts), &deed, ambient.now())
         });
         let request =
             proto::BatchRecordEventsRequest { parent: parent(), events: events.collect() };
@@ -100,6 +106,6 @@ async fn watch(mut client: Client, contact: u32, ambient: &Ambient) -> anyhow::R
         if acknowledged.elapsed() > PATIENCE {
             anyhow::bail!("contact {contact} was not seen in the segment within {PATIENCE:?}");
         }
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep((acknowledged.elapsed() / SHARE).max(SOONEST)).await;
     }
 }

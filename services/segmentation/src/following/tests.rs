@@ -67,8 +67,8 @@ fn a_window_that_closes_is_told_at_its_moment_however_late() {
         let mut following = followed(&plan, &columns, 50 * SECOND);
         assert_eq!(following.next(), Some(110 * SECOND));
         following.pass(&columns, (late * SECOND, everything), &mut 100);
-        let (is_changed, crossings) = following.take();
-        assert!(is_changed);
+        let (written, crossings) = following.take();
+        assert_eq!(written, Some(Written::Whole));
         assert_eq!(told(&crossings), [(110, 0, Direction::Left)]);
         assert_eq!(following.next(), None);
     }
@@ -100,6 +100,7 @@ fn whom_something_happened_to_before_its_moment_does_not_leave_at_it() {
         age: 3 * SECOND,
         slots: Some(vec![0]),
         names: Some(vec!["login".to_owned()]),
+        times: Vec::new(),
     };
     let now = 112 * SECOND;
     let causes = Causes::new(&[change], plan.mentions(), now);
@@ -150,4 +151,35 @@ proptest! {
         found.sort_by_key(|(second, slot, _)| (*second, *slot));
         prop_assert_eq!(found, expected);
     }
+}
+
+#[test]
+fn few_changes_are_written_beside_until_one_was_erased_of_whom_they_tell() {
+    let plan = keen();
+    let columns = columns(&plan, &[vec![10, 20], vec![15, 25], vec![95, 99]]);
+    let mut following = followed(&plan, &columns, 100 * SECOND);
+    following.stored = Some(Version { number: 1, digest: 0 });
+    let written = |following: &mut Following| following.take().0;
+    assert_eq!(written(&mut following), None);
+    following.pass(&columns, (110 * SECOND, everything), &mut 100);
+    assert_eq!(written(&mut following), Some(Written::Beside(vec![0, 0])));
+    following.pass(&columns, (115 * SECOND, everything), &mut 100);
+    assert_eq!(written(&mut following), Some(Written::Beside(vec![0, 0, 1, 0])));
+
+    let erased = |slot| Change {
+        id: 1,
+        cause: Cause::ContactErased,
+        age: 0,
+        slots: Some(vec![slot]),
+        names: None,
+        times: Vec::new(),
+    };
+    // Of this one nothing is stored but what is whole, which is not wrong.
+    let now = 116 * SECOND;
+    let others = Causes::new(&[erased(7)], plan.mentions(), now);
+    following.reconsider(&columns, &others, now);
+    assert_eq!(written(&mut following), None);
+    let of_one_who_left = Causes::new(&[erased(1)], plan.mentions(), now);
+    following.reconsider(&columns, &of_one_who_left, now);
+    assert_eq!(written(&mut following), Some(Written::Whole));
 }

@@ -25,40 +25,95 @@ pub(crate) async fn insert_changes(
         Some([]) => Cause::RuleChanged,
         Some(_) => Cause::Attribute,
     };
-    insert_caused_changes(conn, workspace, changes, names, cause).await
+    insert_caused_changes(conn, workspace, &Changed::each(names, changes), cause).await
 }
 
 /// Says that blocks changed, and wakes the owners of their partitions when the transaction commits.
 pub(crate) async fn insert_caused_changes(
     conn: &mut PgConnection,
     workspace: &WorkspaceId,
-    changes: &[(BlockName, Option<Vec<u16>>)],
-    names: Option<&[String]>,
+    changed: &[Changed<'_>],
     cause: Cause,
 ) -> sqlx::Result<()> {
-    let partitions: Vec<i16> = changes.iter().map(|(block, _)| block.partition()).collect();
-    let blocks: Vec<i32> = changes.iter().map(|(block, _)| block.index).collect();
-    let slots: Vec<Option<Vec<u8>>> = changes
-        .iter()
-        .map(|(_, slots)| {
-            Some(slots.as_ref()?.iter().flat_map(|slot| slot.to_le_bytes()).collect())
-        })
-        .collect();
+    note_changes(conn, workspace, changed, cause).await?;
+    let partitions: Vec<i16> = changed.iter().map(|it| it.block.partition()).collect();
     sqlx::query!(
-        "with changed as (
-             select * from unnest($2::smallint[], $3::int[], $4::bytea[])
-                 as changed (partition, block, slots)
-         ), added as (
-             insert into block_changes (partition, workspace_id, block, slots, names, cause)
-             select partition, $1, block, slots, $5, $6 from changed
-         )
-         select pg_notify('block_changes', partition::text)
-         from (select distinct partition from changed) as changed",
+        "select pg_notify('block_changes', partition::text)
+         from unnest($1::smallint[]) as changed (partition)",
+        &partitions,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What changed in a block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Changed<'a> {
+    pub(crate) block: &'a BlockName,
+    /// Of whom; `None` is anybody.
+    pub(crate) slots: Option<&'a [u16]>,
+    /// Which attributes or events; `None` is everything.
+    pub(crate) names: Option<&'a [String]>,
+    /// When events happened and to whom.
+    pub(crate) times: &'a [(u16, i64)],
+}
+
+impl<'a> Changed<'a> {
+    /// The same in each block.
+    pub(crate) fn each(
+        names: Option<&'a [String]>,
+        changes: &'a [(BlockName, Option<Vec<u16>>)],
+    ) -> Vec<Self> {
+        let changed =
+            |(block, slots)| Self { block, slots: Option::as_deref(slots), names, times: &[] };
+        changes.iter().map(|(block, slots)| (block, slots)).map(changed).collect()
+    }
+
+    /// A slot in two bytes, and microseconds in eight.
+    fn packed_times(&self) -> Vec<u8> {
+        let pack =
+            |(slot, time): &(u16, i64)| slot.to_le_bytes().into_iter().chain(time.to_le_bytes());
+        self.times.iter().flat_map(pack).collect()
+    }
+}
+
+/// Says that blocks changed. The owners of their partitions are to be woken once the transaction is committed.
+pub(crate) async fn note_changes(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    changed: &[Changed<'_>],
+    cause: Cause,
+) -> sqlx::Result<()> {
+    let partitions: Vec<i16> = changed.iter().map(|it| it.block.partition()).collect();
+    let blocks: Vec<i32> = changed.iter().map(|it| it.block.index).collect();
+    let slots: Vec<Option<Vec<u8>>> = changed
+        .iter()
+        .map(|it| Some(it.slots?.iter().flat_map(|slot| slot.to_le_bytes()).collect()))
+        .collect();
+    let times: Vec<Vec<u8>> = changed.iter().map(Changed::packed_times).collect();
+    // Each row has a slice of all names.
+    let mut all_names = Vec::new();
+    let slice = |it: &Changed<'_>| {
+        let first = position(all_names.len() + 1);
+        all_names.extend_from_slice(it.names.unwrap_or_default());
+        (it.names.map(|_| first), position(all_names.len()))
+    };
+    let (firsts, lasts): (Vec<Option<i32>>, Vec<i32>) = changed.iter().map(slice).unzip();
+    sqlx::query!(
+        "insert into block_changes (partition, workspace_id, block, slots, times, names, cause)
+         select partition, $1, block, slots, times,
+             case when first_name is not null then ($8::text[])[first_name:last_name] end, $9
+         from unnest($2::smallint[], $3::int[], $4::bytea[], $5::bytea[], $6::int[], $7::int[])
+             as changed (partition, block, slots, times, first_name, last_name)",
         workspace.as_ref(),
         &partitions,
         &blocks,
         &slots as _,
-        names,
+        &times,
+        &firsts as _,
+        &lasts,
+        &all_names,
         cause.as_str(),
     )
     .execute(conn)
@@ -77,7 +132,7 @@ pub(crate) async fn changes(
     let workspaces: Vec<String> = except.iter().map(|block| block.workspace.to_string()).collect();
     let blocks: Vec<i32> = except.iter().map(|block| block.index).collect();
     let rows = sqlx::query!(
-        r#"select id, workspace_id, block, slots, names, cause,
+        r#"select id, workspace_id, block, slots, times, names, cause,
              (extract(epoch from clock_timestamp() - time) * 1000000)::bigint as "age!"
          from block_changes
          where partition = $1
@@ -109,10 +164,19 @@ pub(crate) async fn changes(
                 age: row.age,
                 slots: row.slots.map(slots),
                 names: row.names,
+                times: unpack_times(&row.times)?,
             };
             Ok((BlockName::new(id(&row.workspace_id)?, row.block), change))
         })
         .collect()
+}
+
+fn unpack_times(bytes: &[u8]) -> Result<Vec<(u16, i64)>, Error> {
+    let (rows, rest) = bytes.as_chunks::<10>();
+    let [] = rest else { return Err(Error::Corrupt("set of times")) };
+    let unpack =
+        |[a, b, time @ ..]: &[u8; 10]| (u16::from_le_bytes([*a, *b]), i64::from_le_bytes(*time));
+    Ok(rows.iter().map(unpack).collect())
 }
 
 /// Deletes changes that were taken in.
@@ -294,35 +358,45 @@ pub(crate) async fn each_event(
     Ok(())
 }
 
-/// Reads the events of some contacts, of several names, one after another.
+/// Reads events of several names, each of some contacts, one after another.
 pub(crate) async fn each_event_of(
     conn: &mut PgConnection,
     workspace: &WorkspaceId,
-    ordinals: &[i32],
-    wanted: &[EventsWanted<'_>],
+    wanted: &[(EventsWanted<'_>, Vec<i32>)],
     mut each: impl FnMut(&str, EventRow) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let names: Vec<String> = wanted.iter().map(|wanted| wanted.name.to_owned()).collect();
-    let since: Vec<Option<DateTime<Utc>>> = wanted.iter().map(|wanted| wanted.since).collect();
-    let with_properties: Vec<bool> = wanted.iter().map(|wanted| wanted.with_properties).collect();
+    let names: Vec<String> = wanted.iter().map(|(wanted, _)| wanted.name.to_owned()).collect();
+    let since: Vec<Option<DateTime<Utc>>> = wanted.iter().map(|(wanted, _)| wanted.since).collect();
+    let with_properties: Vec<bool> =
+        wanted.iter().map(|(wanted, _)| wanted.with_properties).collect();
+    // Each name has a slice of all ordinals.
+    let mut all_ordinals = Vec::new();
+    let slice = |(_, ordinals): &(EventsWanted<'_>, Vec<i32>)| {
+        let first = position(all_ordinals.len() + 1);
+        all_ordinals.extend_from_slice(ordinals);
+        (first, position(all_ordinals.len()))
+    };
+    let (firsts, lasts): (Vec<i32>, Vec<i32>) = wanted.iter().map(slice).unzip();
     let mut rows = sqlx::query!(
         r#"select wanted.event_name as "event_name!", ordinal as "ordinal!",
              event_time as "event_time!", properties
-         from unnest($2::text[], $3::timestamptz[], $4::bool[])
-             as wanted (event_name, since, with_properties)
+         from unnest($2::text[], $3::timestamptz[], $4::bool[], $5::int[], $6::int[])
+             as wanted (event_name, since, with_properties, first_ordinal, last_ordinal)
          cross join lateral (
              select ordinal, event_time, case when with_properties then properties end as properties
              from events
              where workspace_id = $1
                  and events.event_name = wanted.event_name
-                 and ordinal = any($5)
+                 and ordinal = any(($7::int[])[first_ordinal:last_ordinal])
                  and event_time >= coalesce(since, '-infinity'::timestamptz)
          ) as found"#,
         workspace.as_ref(),
         &names,
         &since as _,
         &with_properties,
-        ordinals,
+        &firsts,
+        &lasts,
+        &all_ordinals,
     )
     .fetch(conn);
     while let Some(row) = rows.try_next().await? {
@@ -334,6 +408,11 @@ pub(crate) async fn each_event_of(
         each(&row.event_name, event)?;
     }
     Ok(())
+}
+
+/// Where something is in an array of Postgres.
+fn position(index: usize) -> i32 {
+    i32::try_from(index).unwrap_or(i32::MAX)
 }
 
 /// Whether a change of everything about one contact, as when it departed, waits for evaluation.

@@ -7,8 +7,10 @@ use sqlx::PgConnection;
 use super::id;
 use super::segments::Revision;
 use crate::block::BlockName;
+use crate::drift::Drift;
 use crate::error::Error;
-use crate::membership::{Place, Served, Version, digest};
+use crate::following::Written;
+use crate::membership::{Place, Served, Stored, Version, digest};
 
 /// A container to be written.
 #[derive(Clone, Debug)]
@@ -16,19 +18,37 @@ pub(crate) struct Write {
     pub(crate) block: BlockName,
     pub(crate) revision: Revision,
     pub(crate) members: Bitset,
+    /// In which form; one that is new is whole.
+    pub(crate) written: Written,
     /// Whether it is the revision that is read; counts only for a container that is new.
     pub(crate) served: bool,
     /// What is stored so far; nothing if there is no container yet.
     pub(crate) stored: Option<Version>,
 }
 
+/// Members as they are stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Packed {
+    members: Vec<u8>,
+    turned: Vec<u8>,
+}
+
+impl Packed {
+    pub(crate) fn unpack(&self) -> Result<(Bitset, Drift), Error> {
+        let mut members = Bitset::from_roaring_bytes(&self.members)?;
+        let drift = Drift::unpack(&self.turned)?;
+        drift.apply(&mut members);
+        Ok((members, drift))
+    }
+}
+
 /// The members of every revision that are stored of a block.
 pub(crate) async fn members(
     conn: &mut PgConnection,
     block: &BlockName,
-) -> Result<Vec<(Revision, (Bitset, Version))>, Error> {
+) -> Result<Vec<(Revision, Stored)>, Error> {
     let rows = sqlx::query!(
-        "select segment_id, revision, version, digest, members from containers
+        "select segment_id, revision, version, digest, members, turned from containers
          where workspace_id = $1 and block = $2",
         block.workspace.as_ref(),
         block.index,
@@ -39,13 +59,14 @@ pub(crate) async fn members(
         .map(|row| {
             let revision = Revision { segment: id(&row.segment_id)?, number: row.revision };
             let version = Version { number: row.version, digest: row.digest };
-            Ok((revision, (Bitset::from_roaring_bytes(&row.members)?, version)))
+            let (members, drift) = Packed { members: row.members, turned: row.turned }.unpack()?;
+            Ok((revision, Stored { members, drift, version }))
         })
         .collect()
 }
 
-/// Writes members, and says under which versions, in the same order. Replicas that serve them are told when the
-/// transaction commits: the versions, or if those are too many only that there are new ones.
+/// Writes members, and says under which versions, in the same order. Replicas that serve them are to be told once the
+/// transaction is committed.
 ///
 /// Containers that are there already are updated, never added again: whoever has put another revision in their place
 /// since this transaction began to read makes it fail.
@@ -63,22 +84,27 @@ pub(crate) async fn write(
     let fresh: Vec<bool> = writes.iter().map(|write| write.stored.is_none()).collect();
     let counts: Vec<i32> =
         writes.iter().map(|write| i32::try_from(write.members.len()).unwrap_or(i32::MAX)).collect();
-    let members: Vec<Vec<u8>> =
-        writes.iter().map(|write| write.members.to_roaring_bytes()).collect();
-    let digests: Vec<i64> = members.iter().map(|members| digest(members)).collect();
+    let written = |write: &Write| match &write.written {
+        Written::Whole => (Some(write.members.to_roaring_bytes()), Vec::new()),
+        Written::Beside(turned) => (None, turned.clone()),
+    };
+    let (members, turned): (Vec<Option<Vec<u8>>>, Vec<Vec<u8>>) =
+        writes.iter().map(written).unzip();
+    let digests: Vec<i64> = writes.iter().map(|write| digest(&write.members)).collect();
     let rows = sqlx::query!(
         r#"with changed as (
              select *, nextval('container_versions') as version
              from unnest($1::text[], $2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::int[],
-                     $7::bytea[], $8::bool[], $9::bool[])
+                     $7::bytea[], $8::bytea[], $9::bool[], $10::bool[])
                  with ordinality as changed (workspace_id, block, segment_id, revision, digest,
-                     member_count, members, served, fresh, position)
+                     member_count, members, turned, served, fresh, position)
          ), updated as (
              update containers
              set version = changed.version,
                  digest = changed.digest,
                  member_count = changed.member_count,
-                 members = changed.members
+                 members = coalesce(changed.members, containers.members),
+                 turned = changed.turned
              from changed
              where containers.workspace_id = changed.workspace_id
                  and containers.segment_id = changed.segment_id
@@ -95,22 +121,11 @@ pub(crate) async fn write(
              from changed
              where fresh
              returning version
-         ), told as (
-             select pg_notify('containers', case
-                 when length(versions) < 7900 then versions else workspace_id end)
-             from (
-                 select workspace_id, workspace_id || string_agg(
-                     format(E'\n%s %s %s %s %s', segment_id, revision, block, version, digest), '')
-                     as versions
-                 from changed
-                 group by workspace_id
-             ) as news
          )
          select version as "version!", digest as "digest!"
          from changed
              join (select version from updated union all select version from added) as written
                  using (version)
-             cross join (select count(*) from told) as told
          order by position"#,
         &workspaces,
         &blocks,
@@ -118,7 +133,8 @@ pub(crate) async fn write(
         &numbers,
         &digests,
         &counts,
-        &members,
+        &members as _,
+        &turned,
         &served,
         &fresh,
     )
@@ -140,15 +156,17 @@ pub(crate) async fn serve(
     let rows = sqlx::query!(
         "update containers set served = true
          where workspace_id = $1 and segment_id = $2 and revision = $3
-         returning block, members",
+         returning block, members, turned",
         place.segment.workspace.as_ref(),
         place.segment.id.as_ref(),
         place.revision,
     )
     .fetch_all(conn)
     .await?;
-    let members = |block, members: &[u8]| Ok((block, Bitset::from_roaring_bytes(members)?));
-    rows.into_iter().map(|row| members(row.block, &row.members)).collect()
+    let read = |block, packed: &Packed| Ok((block, packed.unpack()?.0));
+    rows.into_iter()
+        .map(|row| read(row.block, &Packed { members: row.members, turned: row.turned }))
+        .collect()
 }
 
 /// Deletes a revision's containers, which are read no more, and returns the members by block.
@@ -158,15 +176,17 @@ pub(crate) async fn retire(
 ) -> Result<Vec<(i32, Bitset)>, Error> {
     let rows = sqlx::query!(
         "delete from containers where workspace_id = $1 and segment_id = $2 and revision = $3
-         returning block, members",
+         returning block, members, turned",
         place.segment.workspace.as_ref(),
         place.segment.id.as_ref(),
         place.revision,
     )
     .fetch_all(conn)
     .await?;
-    let members = |block, members: &[u8]| Ok((block, Bitset::from_roaring_bytes(members)?));
-    rows.into_iter().map(|row| members(row.block, &row.members)).collect()
+    let read = |block, packed: &Packed| Ok((block, packed.unpack()?.0));
+    rows.into_iter()
+        .map(|row| read(row.block, &Packed { members: row.members, turned: row.turned }))
+        .collect()
 }
 
 /// Deletes the containers of a block except those of some revisions: nobody reads them any more.
@@ -246,7 +266,7 @@ pub(crate) async fn members_of(
     blocks: &[i32],
 ) -> Result<Vec<(i32, Version, Bitset)>, Error> {
     let rows = sqlx::query!(
-        "select block, version, digest, members from containers
+        "select block, version, digest, members, turned from containers
          where workspace_id = $1 and segment_id = $2 and revision = $3 and block = any($4)",
         place.segment.workspace.as_ref(),
         place.segment.id.as_ref(),
@@ -255,12 +275,11 @@ pub(crate) async fn members_of(
     )
     .fetch_all(conn)
     .await?;
-    let members =
-        |block, version, members: &[u8]| Ok((block, version, Bitset::from_roaring_bytes(members)?));
     rows.into_iter()
         .map(|row| {
             let version = Version { number: row.version, digest: row.digest };
-            members(row.block, version, &row.members)
+            let packed = Packed { members: row.members, turned: row.turned };
+            Ok((row.block, version, packed.unpack()?.0))
         })
         .collect()
 }
@@ -269,9 +288,9 @@ pub(crate) async fn members_of(
 pub(crate) async fn all_members(
     conn: &mut PgConnection,
     segment: &cursus_ids::SegmentName,
-) -> sqlx::Result<Vec<(i32, Vec<u8>)>> {
+) -> sqlx::Result<Vec<(i32, Packed)>> {
     let rows = sqlx::query!(
-        "select block, members
+        "select block, members, turned
          from segments
              join containers using (workspace_id, segment_id)
          where workspace_id = $1
@@ -284,16 +303,18 @@ pub(crate) async fn all_members(
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.block, row.members)).collect())
+    let packed = |members, turned| Packed { members, turned };
+    Ok(rows.into_iter().map(|row| (row.block, packed(row.members, row.turned))).collect())
 }
 
 /// The members of every container of a block, packed.
 pub(crate) async fn of_block(
     conn: &mut PgConnection,
     block: &BlockName,
-) -> sqlx::Result<Vec<Vec<u8>>> {
-    sqlx::query_scalar!(
-        "select members from containers where workspace_id = $1 and block = $2",
+) -> sqlx::Result<Vec<Packed>> {
+    sqlx::query_as!(
+        Packed,
+        "select members, turned from containers where workspace_id = $1 and block = $2",
         block.workspace.as_ref(),
         block.index,
     )

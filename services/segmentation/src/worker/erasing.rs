@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use cursus_ambient::Ambient;
-use cursus_audience::Bitset;
 use cursus_claim::Claim;
 use cursus_feed::Cursor;
 use sqlx::{Connection, PgConnection};
@@ -206,13 +205,14 @@ async fn search(conn: &mut PgConnection, erasures: Vec<Running>) -> Result<(), E
     Ok(tx.commit().await?)
 }
 
-/// Whether a segment may still have the contact: it has until evaluation has taken in that the contact departed.
+/// Whether a segment may still have the contact, or tell that it had: it has until evaluation has taken in that the contact departed.
 async fn is_member(conn: &mut PgConnection, block: &BlockName, slot: u16) -> Result<bool, Error> {
     if store::blocks::awaits(conn, block, slot).await? {
         return Ok(true);
     }
-    for members in store::containers::of_block(conn, block).await? {
-        if Bitset::from_roaring_bytes(&members)?.contains(slot) {
+    for packed in store::containers::of_block(conn, block).await? {
+        let (members, drift) = packed.unpack()?;
+        if members.contains(slot) || drift.contains(slot) {
             return Ok(true);
         }
     }

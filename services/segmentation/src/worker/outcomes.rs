@@ -65,13 +65,16 @@ impl Outcomes {
     /// Records a run of outcomes, and how far we have come, in one transaction.
     async fn take(&self, claim: &mut Claim, cursor: Cursor, run: Run) -> anyhow::Result<Cursor> {
         let mut tx = claim.conn.begin().await?;
+        let mut all = Vec::new();
         for (workspace, drafts) in run.events {
             let recorded =
                 self.events.record_in(&mut tx, &workspace, &drafts, Source::Delivery).await?;
             metrics::outcomes_of_nobody(recorded.refused.len());
+            all.push(recorded);
         }
         cursus_feed::store_cursor(&mut tx, FEED, cursor, run.next).await?;
         tx.commit().await?;
+        all.iter().for_each(|recorded| self.events.announce(recorded));
         Ok(run.next)
     }
 }
