@@ -163,8 +163,8 @@ mod design {
             display_name: display_name.to_owned(),
             kind: kind.into(),
             events: events.iter().map(ToString::to_string).collect(),
-            property: String::new(),
             window: Some(WINDOW),
+            ..Metric::default()
         }
     }
 

@@ -32,7 +32,7 @@ impl Weights {
     }
 
     /// Each arm's share of the whole.
-    pub fn shares(&self) -> impl Iterator<Item = f64> + '_ {
+    pub fn shares(&self) -> impl Iterator<Item = f64> + Clone + '_ {
         let total = self.total();
         self.0.iter().map(move |weight| weight / total)
     }

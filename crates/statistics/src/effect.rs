@@ -96,12 +96,12 @@ pub struct Sample {
 impl Sample {
     /// From the count, the mean and the variance with `count - 1` in its denominator.
     pub fn new(count: u64, mean: f64, variance: f64) -> Result<Self, Error> {
-        let sane = count >= 2 && mean.is_finite() && variance.is_finite() && variance >= 0.0;
-        if sane {
-            Ok(Self { count: real(count), mean, variance })
-        } else {
-            Err(Error::TooFewObservations)
-        }
+        Self::of_moments(real(count), mean, variance)
+    }
+
+    pub(crate) fn of_moments(count: f64, mean: f64, variance: f64) -> Result<Self, Error> {
+        let sane = count >= 2.0 && mean.is_finite() && variance.is_finite() && variance >= 0.0;
+        if sane { Ok(Self { count, mean, variance }) } else { Err(Error::TooFewObservations) }
     }
 
     /// From the count, the sum and the sum of squares. Observations that are 0 count without being listed.

@@ -38,6 +38,10 @@ pub enum Error {
         "rates must lie strictly between 0 and 1 and differ, and the ratio of arms must be positive"
     )]
     BadEffect,
+    #[error("`{0}` is not a positive finite number")]
+    NotPositive(f64),
+    #[error("a floor of `{floor}` for each of {arms} arms leaves less than nothing")]
+    BadFloor { floor: f64, arms: usize },
     #[error("`{0}` is not a finite number")]
     NotFinite(f64),
 }

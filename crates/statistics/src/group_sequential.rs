@@ -4,18 +4,20 @@
 //! The clock is information, not recipients: a campaign's recipients are fixed at once and its outcomes mature. Looks
 //! are stored as `(information, spending time)`, and everything is recomputed from them; no state is kept in between.
 
+mod characteristics;
+mod walk;
+
+pub use characteristics::Characteristics;
+
 use crate::error::Error;
 use crate::number::{Alpha, Fraction};
-use crate::special::{normal, quadrature, root};
+use crate::special::{normal, root};
 use crate::spending::Spending;
+
+use walk::{Sides, Walk};
 
 /// Below this a look spends nothing and cannot stop: the boundary is infinite.
 const LEAST_SPENDING: f64 = 1e-14;
-/// Panel width in standard deviations of the narrower neighbouring step. Twelve Gauss-Legendre nodes leave an error
-/// near 1e-12 at four.
-const PANEL_WIDTH: f64 = 4.0;
-/// Beyond this many standard deviations a normal density no longer changes a sum.
-const REACH: f64 = 8.5;
 
 /// When a look was taken, on both clocks.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,24 +60,16 @@ impl Schedule {
 
     /// The symmetric two-sided boundary of every look. Earlier boundaries never depend on later looks, to the bit.
     ///
-    /// Lan & `DeMets` (1983): the boundary of a look solves P(not stopped before, stops now) = what it newly spends. The
-    /// distribution of `z sqrt(information)` among tests not stopped yet is carried from look to look by numerical
-    /// integration (Armitage, `McPherson` & Rowe 1969; Jennison & Turnbull 2000, chapter 19).
+    /// Lan & `DeMets` (1983): the boundary of a look solves P(not stopped before, stops now) = what it newly spends.
     pub fn boundaries(&self, spending: Spending, alpha: Alpha) -> Vec<Boundary> {
-        let mut walk = Walk::default();
-        let mut spent = 0.0;
-        let boundary = |look: &LookTime| {
-            let cumulative_alpha = spending.spent(look.spending_time, alpha).max(spent);
-            let increment = cumulative_alpha - spent;
-            let z = if increment < LEAST_SPENDING {
-                f64::INFINITY
-            } else {
-                spent = cumulative_alpha;
-                walk.stop_with_probability(look.information, increment)
-            };
-            Boundary { z, cumulative_alpha }
-        };
-        self.0.iter().map(boundary).collect()
+        let mut spender = Spender::two_sided(spending, alpha);
+        self.0.iter().map(|look| spender.next(look)).collect()
+    }
+
+    /// The boundaries of a test that stops above only, and may be as far below as it likes.
+    pub fn boundaries_one_sided(&self, spending: Spending, alpha: Alpha) -> Vec<Boundary> {
+        let mut spender = Spender::one_sided(spending, alpha);
+        self.0.iter().map(|look| spender.next(look)).collect()
     }
 
     /// The smallest error probability at which the test would have stopped by now, given each look's statistic: a
@@ -106,119 +100,40 @@ impl Schedule {
     }
 }
 
-/// The score `S = z sqrt(information)` of tests not stopped yet. It is symmetric, so only its positive half is kept.
-#[derive(Default)]
-struct Walk {
-    /// Where the tests were at the look before the last that could stop; none before there were two.
-    density: Option<Density>,
-    last: Option<Stop>,
+/// Spends an error probability look by look.
+#[derive(Debug, Clone)]
+pub(crate) struct Spender {
+    spending: Spending,
+    alpha: Alpha,
+    sides: Sides,
+    spent: f64,
+    walk: Walk,
 }
 
-/// A look that could stop: its boundary on the score scale and the step that led to it.
-struct Stop {
-    information: f64,
-    boundary: f64,
-    step: f64,
-}
+impl Spender {
+    pub(crate) fn two_sided(spending: Spending, alpha: Alpha) -> Self {
+        Self { spending, alpha, sides: Sides::Two, spent: 0.0, walk: Walk::new(Sides::Two) }
+    }
 
-impl Walk {
-    /// Moves on to a look with this much information and returns the boundary, as a z, that stops `probability`.
-    fn stop_with_probability(&mut self, information: f64, probability: f64) -> f64 {
-        let before = self.last.as_ref().map_or(0.0, |last| last.information);
-        let step = (information - before).sqrt();
-        let scale = information.sqrt();
-        let boundary = match self.last.take() {
-            None => normal::upper_quantile(probability / 2.0) * scale,
-            Some(last) => {
-                let density = Density::after(self.density.as_ref(), &last, step);
-                let guess = last.boundary * (information / last.information).sqrt();
-                let boundary = density.boundary(step, probability, (guess, scale));
-                self.density = Some(density);
-                boundary
-            }
+    fn one_sided(spending: Spending, alpha: Alpha) -> Self {
+        Self { spending, alpha, sides: Sides::One, spent: 0.0, walk: Walk::new(Sides::One) }
+    }
+
+    /// The boundary of the next look, which must know more than the one before.
+    pub(crate) fn next(&mut self, look: &LookTime) -> Boundary {
+        let spent = match self.sides {
+            Sides::Two => self.spending.spent(look.spending_time, self.alpha),
+            Sides::One => self.spending.spent_one_sided(look.spending_time, self.alpha),
         };
-        self.last = Some(Stop { information, boundary, step });
-        boundary / scale
-    }
-}
-
-/// Nodes on the positive half and the probability each stands for.
-struct Density {
-    nodes: Vec<f64>,
-    masses: Vec<f64>,
-}
-
-impl Density {
-    /// The density inside the boundary of `stop`, on a grid fine enough for the step to it and the step after it.
-    fn after(before: Option<&Self>, stop: &Stop, next_step: f64) -> Self {
-        let width = PANEL_WIDTH * stop.step.min(next_step);
-        let mut after = Self { nodes: Vec::new(), masses: Vec::new() };
-        let panels = (stop.boundary / width).ceil().max(1.0);
-        let width = stop.boundary / panels;
-        let mut panel = 0.0;
-        while panel < panels {
-            for (node, weight) in quadrature::panel(panel * width, (panel + 1.0) * width) {
-                let density = match before {
-                    None => normal::density(node / stop.step),
-                    Some(before) => before.arriving_at(node, stop.step),
-                };
-                after.nodes.push(node);
-                after.masses.push(weight * density / stop.step);
-            }
-            panel += 1.0;
-        }
-        after
-    }
-
-    /// The density, in units of the step, with which tests arrive at `target` from both halves.
-    fn arriving_at(&self, target: f64, step: f64) -> f64 {
-        let reach = REACH * step;
-        let from = self.nodes.partition_point(|node| *node < target - reach);
-        let to = self.nodes.partition_point(|node| *node <= target + reach);
-        let mirrored = self.nodes.partition_point(|node| *node <= reach - target);
-        let near = self.nodes[from..to].iter().zip(&self.masses[from..to]);
-        let far = self.nodes[..mirrored].iter().zip(&self.masses[..mirrored]);
-        near.map(|(node, mass)| mass * normal::density((target - node) / step)).sum::<f64>()
-            + far.map(|(node, mass)| mass * normal::density((target + node) / step)).sum::<f64>()
-    }
-
-    /// The probability of leaving beyond `±boundary` in one step, and the density with which it shrinks.
-    fn leaving(&self, boundary: f64, step: f64) -> (f64, f64) {
-        let (mut probability, mut slope) = (0.0, 0.0);
-        for (node, mass) in self.nodes.iter().zip(&self.masses).rev() {
-            let (near, far) = ((boundary - node) / step, (boundary + node) / step);
-            if near > 12.0 {
-                break;
-            }
-            probability += mass * normal::tail(near);
-            slope += mass * normal::density(near);
-            if far < 12.0 {
-                probability += mass * normal::tail(far);
-                slope += mass * normal::density(far);
-            }
-        }
-        (2.0 * probability, 2.0 * slope / step)
-    }
-
-    /// The boundary beyond which `wanted` leaves. Newton's method on the logarithm, which is concave and so is
-    /// approached from one side; halving where it would leave the bracket.
-    fn boundary(&self, step: f64, wanted: f64, (guess, scale): (f64, f64)) -> f64 {
-        let (mut low, mut high) = (0.0, 10.0 * scale);
-        let mut boundary = guess.min(high);
-        for _ in 0..100 {
-            let (probability, slope) = self.leaving(boundary, step);
-            if probability > wanted {
-                low = boundary;
-            } else {
-                high = boundary;
-            }
-            let newton = boundary + probability * (probability / wanted).ln() / slope;
-            if (newton - boundary).abs() <= 1e-12 * scale {
-                break;
-            }
-            boundary = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
-        }
-        boundary
+        let cumulative_alpha = spent.max(self.spent);
+        let increment = cumulative_alpha - self.spent;
+        let z = if increment < LEAST_SPENDING {
+            f64::INFINITY
+        } else {
+            self.spent = cumulative_alpha;
+            self.walk.stop_with_probability(look.information, increment)
+        };
+        Boundary { z, cumulative_alpha }
     }
 }
 
@@ -263,6 +178,18 @@ mod tests {
     fn one_look_at_the_deadline_is_the_plain_test() {
         let single = z(&equal(1), Spending::OBrienFleming);
         assert!((single[0] - 1.959_963_984_540_054).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_test_on_one_side_at_half_the_alpha_is_nearly_one_on_two() {
+        let half = Alpha::new(0.025).unwrap();
+        let one = equal(5).boundaries_one_sided(Spending::OBrienFleming, half);
+        for (one, two) in one.iter().zip(z(&equal(5), Spending::OBrienFleming)) {
+            // Only tests that stop below on the way are lost to the two-sided one.
+            assert!(one.z >= two - 1e-9 && one.z - two < 1e-4, "{} is not {two}", one.z);
+        }
+        let single = equal(1).boundaries_one_sided(Spending::Pocock, Alpha::FIVE_PERCENT);
+        assert!((single[0].z - 1.644_853_626_951_472).abs() < 1e-12);
     }
 
     #[test]

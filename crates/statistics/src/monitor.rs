@@ -15,19 +15,25 @@
 //! 5. the leader beats the control but not every variant: promote it, naming the tie;
 //! 6. nothing is significant: what the design says, never called significant.
 //!
-//! Every promotion is a recommendation that somebody approves.
+//! Every promotion is a recommendation that somebody approves. A test without a deadline stays on the first four rungs
+//! until it is decided or somebody ends it.
+//!
+//! [`replay`] answers what was decided at each look, for audits and pictures.
 
+mod course;
 mod design;
 mod evidence;
 mod ladder;
+mod readings;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod verdict;
 
-pub use design::{Design, TimingGuard, WhenInconclusive};
+pub use design::{Design, Method, TimingGuard, WhenInconclusive};
 pub use evidence::{ArmCounts, Evidence, GuardrailCounts, Look, Sending};
-pub use ladder::assess;
+pub use ladder::{assess, replay};
 pub use verdict::{
-    Action, Admission, AgainstControl, ArmReading, GuardrailReading, Reason, SampleRatio, Test,
-    Verdict,
+    Action, Admission, AgainstControl, ArmReading, Decision, GuardrailReading, Reason, SampleRatio,
+    Statistic, Test, Verdict,
 };

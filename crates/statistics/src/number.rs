@@ -33,6 +33,7 @@ pub struct Fraction(f64);
 
 impl Fraction {
     pub const ZERO: Self = Self(0.0);
+    pub const HALF: Self = Self(0.5);
     pub const ONE: Self = Self(1.0);
 
     pub fn new(value: f64) -> Result<Self, Error> {

@@ -2,6 +2,8 @@
 //! without a verdict. Never a stopping rule: stopping at "95 % likely best" promotes the wrong arm in 4 to 6 of 10 tests
 //! without any difference.
 
+pub mod normal;
+
 use crate::number::{Alpha, Interval, real};
 use crate::proportion::Proportion;
 use crate::special::beta;
@@ -12,6 +14,8 @@ use crate::special::quadrature::{self, ORDER};
 pub struct Posterior {
     pub mean: f64,
     pub probability_best: f64,
+    /// That exactly one other arm is better.
+    pub probability_second: f64,
     /// What choosing this arm gives away on average, in rate, against always knowing the best one.
     pub expected_loss: f64,
 }
@@ -54,7 +58,7 @@ pub fn standing(arms: &[Proportion]) -> Standing {
     let running = quadrature::running();
     let masses: Vec<f64> = arms.iter().map(|arm| mass(*arm, &marks)).collect();
     let mut below = vec![0.0; arms.len()];
-    let mut best = vec![0.0; arms.len()];
+    let mut ranks = vec![(0.0, 0.0); arms.len()];
     let mut expected_best = marks.first().copied().unwrap_or(0.0);
     for (low, high) in marks.iter().zip(marks.iter().skip(1)) {
         let nodes = quadrature::panel(*low, *high);
@@ -69,16 +73,37 @@ pub fn standing(arms: &[Proportion]) -> Standing {
             expected_best += weight * (1.0 - product);
             for (k, curve) in curves.iter().enumerate() {
                 let others = curves.iter().enumerate().filter(|(j, _)| *j != k);
-                let beaten: f64 = others.map(|(_, other)| other.below[i]).product();
-                best[k] += weight * curve.density[i] * beaten;
+                let (none, one) = beaten_by(others.map(|(_, other)| other.below[i]));
+                let (best, second) = &mut ranks[k];
+                *best += weight * curve.density[i] * none;
+                *second += weight * curve.density[i] * one;
             }
         }
     }
-    let posterior = |(arm, probability_best): (&Proportion, f64)| {
+    let posterior = |(arm, (probability_best, probability_second)): (&Proportion, (f64, f64))| {
         let mean = mean(*arm);
-        Posterior { mean, probability_best, expected_loss: (expected_best - mean).max(0.0) }
+        let expected_loss = (expected_best - mean).max(0.0);
+        Posterior { mean, probability_best, probability_second, expected_loss }
     };
-    Standing { arms: arms.iter().zip(best).map(posterior).collect(), expected_best }
+    Standing { arms: arms.iter().zip(ranks).map(posterior).collect(), expected_best }
+}
+
+/// The arm that gives away least; the first of equals. What an arm gives away is what its posterior mean lacks to the
+/// expected best, so it is the arm with the highest mean and needs no integral.
+pub fn best(arms: &[Proportion]) -> Option<usize> {
+    let mut best = None;
+    let mut highest = 0.0;
+    for (index, arm) in arms.iter().enumerate() {
+        if mean(*arm) > highest {
+            (best, highest) = (Some(index), mean(*arm));
+        }
+    }
+    best
+}
+
+/// Given the probabilities that each other arm is below, independently: that all are, and that all but one are.
+fn beaten_by(below: impl Iterator<Item = f64>) -> (f64, f64) {
+    below.fold((1.0, 0.0), |(none, one), below| (none * below, one * below + none * (1.0 - below)))
 }
 
 /// One arm on one panel: its density and its distribution function at the nodes.

@@ -81,6 +81,23 @@ pub fn power(effect: Effect, baseline: u64, arm: u64, alpha: Alpha) -> Result<Fr
     Ok(Fraction::saturating(above + below))
 }
 
+/// Recipients per arm that make most of a finite audience, when the rest gets the better arm whatever its significance:
+/// Feit & Berman (2019), "Test & Roll", for two arms with the same normal prior. `response` is the standard deviation
+/// of one recipient's response, `prior` that of the arms' means.
+///
+/// `sqrt(N r / 4 + (3 r / 4)²) - 3 r / 4` with `r = (response / prior)²`, without the cancellation of a large `r`.
+pub fn test_and_roll(population: u64, response: f64, prior: f64) -> Result<f64, Error> {
+    for deviation in [response, prior] {
+        if !(deviation > 0.0 && deviation.is_finite()) {
+            return Err(Error::NotPositive(deviation));
+        }
+    }
+    let ratio = (response / prior).powi(2);
+    let (part, shift) = (real(population) * ratio / 4.0, 0.75 * ratio);
+    let size = part / ((part + shift * shift).sqrt() + shift);
+    if size.is_finite() { Ok(size) } else { Err(Error::NotFinite(size)) }
+}
+
 /// Where a monitored test stands and where it will end.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
@@ -125,6 +142,17 @@ mod tests {
             let reached = power(effect, recipients, recipients * factor, alpha).unwrap().get();
             assert!((reached - 0.8).abs() < 1e-3, "{reached}");
         }
+    }
+
+    #[test]
+    fn a_test_takes_a_small_part_of_a_large_audience_and_a_third_of_a_hopeless_one() {
+        let share = |population: u64, prior| {
+            2.0 * test_and_roll(population, 0.4, prior).unwrap() / real(population)
+        };
+        assert!(share(1_000_000, 0.02) < 0.03);
+        // Arms that hardly differ: a third of the audience in the limit, a sixth for each arm.
+        assert!((share(1_000, 1e-6) - 1.0 / 3.0).abs() < 1e-6);
+        assert!(test_and_roll(10, 0.0, 1.0).is_err() && test_and_roll(10, 1.0, f64::NAN).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::assignment::Weights;
 use crate::contingency::ChiSquare;
 use crate::error::Error;
 use crate::number::real;
-use crate::special::gamma::ln_gamma;
+use crate::special::dirichlet::ln_mixture;
 
 /// How strongly the alternatives of the sequential test cling to the intended shares: from far off to hardly off.
 pub const CONCENTRATIONS: [f64; 3] = [100.0, 1_000.0, 10_000.0];
@@ -52,17 +52,8 @@ pub fn ln_evidence_at(counts: &[u64], weights: &Weights, concentration: f64) -> 
     if !(concentration > 0.0 && concentration.is_finite()) {
         return Err(Error::NotFinite(concentration));
     }
-    let whole: f64 = counts.iter().map(|count| real(*count)).sum();
-    let mut log = ln_gamma(concentration) - ln_gamma(concentration + whole);
-    for (count, share) in counts.iter().zip(weights.shares()) {
-        let prior = concentration * share;
-        if prior > 0.0 {
-            log += ln_gamma(prior + real(*count)) - ln_gamma(prior) - real(*count) * share.ln();
-        } else if *count > 0 {
-            return Ok(f64::INFINITY);
-        }
-    }
-    Ok(log)
+    let cells = counts.iter().map(|count| real(*count)).zip(weights.shares());
+    Ok(ln_mixture(cells, concentration))
 }
 
 fn matching<'a>(counts: &'a [u64], weights: &Weights) -> Result<&'a [u64], Error> {

@@ -2,6 +2,7 @@
 //! (incomplete beta at shapes of a million, tails as one minus the rest), so these are our own.
 
 pub(crate) mod beta;
+pub(crate) mod dirichlet;
 pub(crate) mod gamma;
 pub(crate) mod normal;
 pub(crate) mod quadrature;

@@ -18,13 +18,22 @@ pub enum Spending {
 impl Spending {
     /// The two-sided error probability spent by `time`.
     pub fn spent(self, time: Fraction, alpha: Alpha) -> f64 {
-        let (u, alpha) = (time.get(), alpha.get());
+        2.0 * self.spent_on_one_side(time, alpha.get() / 2.0)
+    }
+
+    /// The same of a test that stops on one side only.
+    pub fn spent_one_sided(self, time: Fraction, alpha: Alpha) -> f64 {
+        self.spent_on_one_side(time, alpha.get())
+    }
+
+    fn spent_on_one_side(self, time: Fraction, alpha: f64) -> f64 {
+        let u = time.get();
         if u <= 0.0 {
             return 0.0;
         }
         match self {
             Self::OBrienFleming => {
-                4.0 * normal::tail(normal::upper_quantile(alpha / 4.0) / u.sqrt())
+                2.0 * normal::tail(normal::upper_quantile(alpha / 2.0) / u.sqrt())
             }
             Self::Pocock => alpha * ((1_f64.exp() - 1.0) * u).ln_1p(),
             Self::HwangShihDeCani { gamma } => {

@@ -4,14 +4,22 @@
 mod properties {
     use std::time::Duration;
 
+    use cursus_statistics::anytime::{NormalMixture, ln_msprt};
     use cursus_statistics::assignment::{Weights, choose, unit_interval};
+    use cursus_statistics::bandit;
+    use cursus_statistics::confidence_sequence::{self, Tuning};
+    use cursus_statistics::cuped;
     use cursus_statistics::effect::{Comparison, Sample, welch};
+    use cursus_statistics::fisher;
     use cursus_statistics::group_sequential::{LookTime, Schedule};
     use cursus_statistics::guardrail;
     use cursus_statistics::multiplicity;
-    use cursus_statistics::posterior;
+    use cursus_statistics::pairs::{Pairs, Sums};
+    use cursus_statistics::posterior::{self, normal::Normal};
     use cursus_statistics::power::{Effect, Progress, conditional_power, sample_size};
+    use cursus_statistics::ratio::{self, Ratio};
     use cursus_statistics::response::{Batch, ResponseCurve, spending_time};
+    use cursus_statistics::safe_logrank::{self, Grid, Tick};
     use cursus_statistics::sample_ratio;
     use cursus_statistics::segment::heterogeneity;
     use cursus_statistics::spending::Spending;
@@ -88,6 +96,67 @@ mod properties {
             let standing = posterior::standing(&arms);
             let sum: f64 = standing.arms.iter().map(|arm| arm.probability_best).sum();
             prop_assert!(arms.is_empty() || (sum - 1.0).abs() < 1e-6, "{}", sum);
+            if let Some((best, chosen)) = posterior::best(&arms).zip(standing.best()) {
+                // Arms that differ in the last digits only are as good as each other.
+                let mean = |arm: usize| standing.arms[arm].mean;
+                prop_assert!((mean(best) - mean(chosen)).abs() < 1e-9, "{} and {}", best, chosen);
+            }
+        }
+
+        #[test]
+        fn tests_without_an_end_are_refused_or_answer(
+            (baseline, arm) in (any_proportion(), any_proportion()),
+            (z, information, tuning) in (ANY, ANY, ANY),
+            alpha in any_alpha(),
+            ticks in vec(proptest::array::uniform4(0..2_000_u64), 0..5),
+        ) {
+            if let Ok(mixture) = NormalMixture::sharpest_at(tuning, alpha) {
+                prop_assert!(mixture.p(z.abs(), information.abs()) <= 1.0);
+                let _ = mixture.boundary(information, alpha);
+            }
+            let _ = ln_msprt(z, information, arm.trials(), tuning);
+            let sequence =
+                confidence_sequence::rate(arm, alpha, Tuning { trials: tuning, alpha });
+            if let Ok(interval) = sequence {
+                prop_assert!(interval.low <= arm.rate() && arm.rate() <= interval.high);
+            }
+            let exact = fisher::exact(Comparison { baseline, arm });
+            for p in [exact.p_two_sided, exact.p_arm_greater, exact.p_arm_less] {
+                prop_assert!((0.0..=1.0).contains(&p), "{:?}", exact);
+            }
+            let tick = |[baseline_at_risk, arm_at_risk, baseline_events, arm_events]: [u64; 4]| Tick {
+                baseline_at_risk,
+                arm_at_risk,
+                baseline_events,
+                arm_events,
+            };
+            let ticks: Vec<Tick> = ticks.into_iter().map(tick).collect();
+            if let Ok(logs) = safe_logrank::ln_evidence(&ticks, &Grid::standard().unwrap()) {
+                prop_assert!(safe_logrank::running_p(&logs).iter().all(|p| *p <= 1.0));
+            }
+        }
+
+        #[test]
+        fn ratios_and_adjustments_of_anything_are_refused_or_answered(
+            counts in (any::<u64>(), any::<u64>()),
+            (y, x, yy, xx, yx) in (ANY, ANY, ANY, ANY, ANY),
+            normals in vec((-1e9..1e9_f64, 1e-9..1e9_f64), 0..5),
+            floor in any_fraction(),
+        ) {
+            let one = Pairs::from_sums(counts.0, Sums { y, x, yy, xx, yx });
+            let other = Pairs::from_sums(counts.1, Sums { y: x, x: y, yy: xx, xx: yy, yx });
+            if let (Ok(one), Ok(other)) = (one, other) {
+                let _ = cuped::adjust(&one, &other);
+                if let (Ok(one), Ok(other)) = (Ratio::of(&one), Ratio::of(&other)) {
+                    let _ = ratio::compare(&one, &other);
+                }
+            }
+            let normals: Vec<Normal> =
+                normals.into_iter().map(|(mean, error)| Normal::new(mean, error).unwrap()).collect();
+            let standing = posterior::normal::standing(&normals);
+            let sum: f64 = standing.arms.iter().map(|arm| arm.probability_best).sum();
+            prop_assert!(normals.is_empty() || (sum - 1.0).abs() < 1e-6, "{}", sum);
+            let _ = (bandit::thompson(&standing, floor), bandit::top_two(&standing, floor));
         }
 
         #[test]
@@ -107,6 +176,11 @@ mod properties {
                 for boundary in schedule.boundaries(shape, alpha) {
                     prop_assert!(boundary.z >= 0.0, "{:?}", boundary);
                 }
+                for boundary in schedule.boundaries_one_sided(shape, alpha) {
+                    prop_assert!(!boundary.z.is_nan(), "{:?}", boundary);
+                }
+                let promised = schedule.characteristics(shape, alpha, 2.8);
+                prop_assert!((0.0..=1.000_001).contains(&promised.above), "{:?}", promised);
                 if let Ok(p) = schedule.sequential_p(shape, &statistics) {
                     prop_assert!((0.0..=1.0).contains(&p));
                 }

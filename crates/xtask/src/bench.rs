@@ -1,4 +1,4 @@
-//! `bench`: how fast it is.
+//! `bench`: how fast it is, and whether the statistics keep their promises.
 
 mod comparison;
 mod data;
@@ -29,6 +29,11 @@ enum Which {
     },
     /// Segments over a million contacts and their events, from Postgres, beside DuckDB and ClickHouse.
     Segments(segments::Options),
+    /// Verdicts on simulated campaigns beside what is allowed, and on real tests.
+    Experiments {
+        /// Which parts: `acceptance`, `arms`, `streaming`, `open-ended`, `sample-ratio`, `speed`, `upworthy`; nothing is all.
+        parts: Vec<String>,
+    },
     /// How soon membership follows events and deadlines under load, and how fast it is checked.
     Membership {
         /// Passed on to the benchmark; `--help` lists what it takes.
@@ -42,13 +47,21 @@ pub(crate) async fn run(workspace: &Workspace, arguments: Arguments) -> anyhow::
         None => micro(workspace, &[]).await,
         Some(Which::Micro { extra }) => micro(workspace, &extra).await,
         Some(Which::Segments(options)) => segments::run(workspace, &options).await,
+        Some(Which::Experiments { parts }) => experiments(workspace, &parts).await,
         Some(Which::Membership { extra }) => membership::run(workspace, &extra).await,
     }
 }
 
-/// The segmentation service's benchmarks need servers and have verbs of their own.
+/// The others need servers or minutes, and have verbs of their own.
 async fn micro(workspace: &Workspace, extra: &[String]) -> anyhow::Result<()> {
     let mut bench = cargo(workspace);
-    bench.args(["bench", "--workspace", "--exclude=cursus-segmentation", "--bench=*"]);
+    bench.args(["bench", "--package=cursus-audience", "--package=cursus-template", "--bench=*"]);
     run_command(bench.args(extra)).await
+}
+
+/// `CURSUS_DATA` names the folder of scenarios and tests.
+async fn experiments(workspace: &Workspace, parts: &[String]) -> anyhow::Result<()> {
+    let mut bench = cargo(workspace);
+    bench.args(["bench", "--package=cursus-statistics", "--bench=experiments", "--"]);
+    run_command(bench.args(parts)).await
 }

@@ -1,6 +1,11 @@
 //! Whether a person followed a link, as far as a single request can tell. Later evidence (how fast, how many, from
 //! where) may refine it; a machine never counts as a person.
 
+use chrono::TimeDelta;
+
+/// Opens by machines are remembered for so long: whose messages they opened is taken to be behind a privacy proxy.
+pub(crate) const MACHINES_REMEMBERED: TimeDelta = TimeDelta::days(90);
+
 /// Who did it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Actor {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use cursus_ambient::Ambient;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::actor::Actor;
@@ -151,6 +151,7 @@ impl Recorder {
                 .filter(|(it, _)| news.remove(&(it.key, it.kind, it.link_number, it.actor)))
                 .map(|(engagement, sent)| outcome(engagement, sent, now))
                 .collect();
+            remember_machines(&mut tx, &outcomes, now).await?;
             facts::append(&mut tx, &outcomes).await?;
             tx.commit().await?;
             for (_, kind, _, actor) in recorded {
@@ -178,6 +179,22 @@ impl Hit {
             actor,
         })
     }
+}
+
+async fn remember_machines(
+    conn: &mut PgConnection,
+    outcomes: &[Outcome],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let by_machines =
+        outcomes.iter().filter(|it| it.kind == Kind::Opened { actor: Actor::Machine });
+    let contacts: Vec<_> = by_machines
+        .map(|it| (it.about.broadcast.workspace.to_string(), it.about.contact_id.clone()))
+        .collect();
+    if contacts.is_empty() {
+        return Ok(());
+    }
+    store::engagements::remember_machines(conn, &contacts, now).await
 }
 
 fn outcome(engagement: &Engagement, sent: &Sent, now: DateTime<Utc>) -> Outcome {

@@ -38,6 +38,8 @@ pub(crate) struct About {
     pub(crate) released: bool,
     /// The names of the segments that the contact was labelled with.
     pub(crate) segments: Vec<String>,
+    /// Of who is held out or was sent it: whether machines opened earlier messages to the contact.
+    pub(crate) privacy_proxy: bool,
 }
 
 impl Outcome {
@@ -114,6 +116,7 @@ mod tests {
             arm: "a".to_owned(),
             released: false,
             segments: Vec::new(),
+            privacy_proxy: false,
         };
         let time = DateTime::UNIX_EPOCH;
         let ids: std::collections::BTreeSet<String> = kinds

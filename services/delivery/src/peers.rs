@@ -136,8 +136,11 @@ impl Peers {
         if contacts.is_empty() {
             return Ok(Vec::new());
         }
-        let request =
-            AssignUnitsRequest { experiment: experiment.to_string(), units: contacts.clone() };
+        let request = AssignUnitsRequest {
+            experiment: experiment.to_string(),
+            units: contacts.clone(),
+            ..AssignUnitsRequest::default()
+        };
         let answer = self.experiment.clone().assign_units(request).await;
         let assignments =
             answer.context("the contacts cannot be assigned")?.into_inner().assignments;

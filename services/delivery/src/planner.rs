@@ -14,7 +14,8 @@ use cursus_ids::{ArmId, BroadcastName};
 use sqlx::{Connection, PgConnection};
 use tokio::time::Instant;
 
-use self::page::{Known, Member};
+use self::page::{Known, Member, Place};
+use crate::actor::MACHINES_REMEMBERED;
 use crate::address::AddressHasher;
 use crate::broadcast::{Broadcast, Status, gate};
 use crate::message::State;
@@ -156,7 +157,15 @@ impl Planner {
             // Cancelled meanwhile.
             return Ok(Step::Done);
         }
-        let held_out = page::facts(&rows, broadcast, &progress.labels, now);
+        let held_out: Vec<String> = rows
+            .iter()
+            .filter(|row| row.place == Place::Holdout)
+            .map(|row| row.contact.to_string())
+            .collect();
+        let since = now - MACHINES_REMEMBERED;
+        let proxied =
+            store::engagements::opened_by_machines(&mut tx, workspace, &held_out, since).await?;
+        let held_out = page::facts(&rows, broadcast, &progress.labels, &proxied, now);
         facts::append(&mut tx, &held_out).await?;
         // Last, because from here on the lanes wait for the counts that this has touched.
         store::planning::insert(&mut tx, &draft.name, &rows, now).await?;

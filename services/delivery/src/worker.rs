@@ -23,6 +23,7 @@ use sqlx::Connection;
 use self::batch::{Batch, Letter, Mailing, Press};
 use self::line::Line;
 use self::settle::{Settled, Settlement};
+use crate::actor::MACHINES_REMEMBERED;
 use crate::broadcast::gate;
 use crate::message::State;
 use crate::store::sending::Leased;
@@ -156,8 +157,17 @@ impl Lane {
         let mut tx = conn.begin().await?;
         store::share_gate(&mut tx, gate(&name)).await?;
         let limits = (self.partition, self.sending.batch);
-        let leased = store::sending::lease(&mut tx, &name, limits, now).await?;
+        let mut leased = store::sending::lease(&mut tx, &name, limits, now).await?;
+        // Before anything is sent, so that it says nothing of what is in these messages.
+        let contacts: Vec<String> = leased.iter().map(|it| it.contact_id.clone()).collect();
+        let since = now - MACHINES_REMEMBERED;
+        let proxied =
+            store::engagements::opened_by_machines(&mut tx, &name.workspace, &contacts, since)
+                .await?;
         tx.commit().await?;
+        for message in &mut leased {
+            message.privacy_proxy = proxied.contains(&message.contact_id);
+        }
         self.last = Some(name);
         self.mailing = Some(Arc::clone(&mailing));
         Ok(Some((mailing, leased)))

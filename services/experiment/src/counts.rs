@@ -11,6 +11,15 @@ pub(crate) struct Tally {
     pub(crate) answered: u64,
     /// Units whose only events were a machine's.
     pub(crate) machine: u64,
+    /// Units whose events were probably a machine's, and none a person's.
+    #[serde(default)]
+    pub(crate) suspect: u64,
+    /// Units with events of nobody knows whom, and none of a person or a suspect.
+    #[serde(default)]
+    pub(crate) unknown: u64,
+    /// Units that do not count, neither among those who answered nor among all.
+    #[serde(default)]
+    pub(crate) excluded: u64,
     /// Units that answered soon after their exposure; of the deciding metric only.
     pub(crate) early: u64,
     /// Of money.
@@ -19,12 +28,38 @@ pub(crate) struct Tally {
     pub(crate) squares: f64,
 }
 
+impl Tally {
+    /// Units with events of which none was a person's.
+    pub(crate) fn discounted(&self) -> u64 {
+        self.machine + self.suspect + self.unknown
+    }
+
+    /// Of all units with events.
+    pub(crate) fn machine_share(&self) -> Option<f64> {
+        let all = self.answered + self.discounted();
+        (all > 0).then(|| crate::look::ratio(self.discounted(), all))
+    }
+}
+
+/// What one group of units did of one metric's events before their exposure, and how that goes with what they did after
+/// it. Whether it happened counts as 1 for conversions.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Past {
+    pub(crate) total: f64,
+    /// Of the units' totals.
+    pub(crate) squares: f64,
+    /// Of each unit's totals before and after.
+    pub(crate) products: f64,
+}
+
 /// One group of units.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Group {
     pub(crate) units: u64,
     /// In the order of the design.
     pub(crate) metrics: Vec<Tally>,
+    /// In the same order; nothing where it is not asked for.
+    pub(crate) pasts: Vec<Past>,
 }
 
 /// Which group a unit is in.
@@ -51,9 +86,21 @@ pub(crate) struct Census {
     pub(crate) segments: BTreeMap<String, Counts>,
 }
 
+impl Group {
+    /// The units that a metric is about.
+    pub(crate) fn counted(&self, metric: usize) -> u64 {
+        let excluded = self.metrics.get(metric).map_or(0, |tally| tally.excluded);
+        self.units.saturating_sub(excluded)
+    }
+}
+
 impl Counts {
     fn empty(arms: usize, metrics: usize) -> Self {
-        let group = Group { units: 0, metrics: vec![Tally::default(); metrics] };
+        let group = Group {
+            units: 0,
+            metrics: vec![Tally::default(); metrics],
+            pasts: vec![Past::default(); metrics],
+        };
         Self { arms: vec![group.clone(); arms], holdout: group.clone(), released: group }
     }
 

@@ -1,18 +1,24 @@
 //! How an experiment is run: what may be asked for, and the digest that an approval is about.
 
+mod metric;
+
 use std::collections::HashSet;
+use std::time::Duration;
 
 use chrono::TimeDelta;
-use cursus_ids::{ArmId, MetricId};
+use cursus_ids::{ArmId, ExperimentId};
+use cursus_statistics::anytime::NormalMixture;
 use cursus_statistics::assignment::Weights;
+use cursus_statistics::monitor::{self, WhenInconclusive as Policy};
 use cursus_statistics::response::ResponseCurve;
 use cursus_statistics::{Alpha, Fraction};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub(crate) use self::metric::{Direction, Kind, Metric, OPENED, Role};
+
 const MOST_ARMS: usize = 10;
 const MOST_METRICS: usize = 20;
-const MOST_EVENTS: usize = 20;
 const MOST_HELD_OUT: f64 = 0.5;
 /// The names of events and properties.
 const LONGEST_NAME: usize = 128;
@@ -21,9 +27,14 @@ pub(crate) const LABEL: &str = "use at most 1,024 bytes without control characte
 pub(crate) const NAME: &str = "use 1 to 128 bytes without control characters";
 /// Arms that differ more than this are a slip of the finger.
 const WIDEST_WEIGHTS: f64 = 1e6;
-const LONGEST_WINDOW: TimeDelta = TimeDelta::days(366);
+pub(crate) const LONGEST_WINDOW: TimeDelta = TimeDelta::days(366);
+const USUAL_GATE: f64 = 0.8;
+const EARLIEST_GATE: f64 = 0.5;
+/// What a test without a deadline is judged on at least: a whole week, as people differ by its days.
+pub(crate) const SHORTEST_RUN: Duration = Duration::from_hours(7 * 24);
 
-/// How an experiment is run. Its JSON is canonical: fields in this order and no maps.
+/// How an experiment is run. Its JSON is canonical: fields in this order and no maps. Those that came later are left out
+/// where they are as usual, so that a design that was approved before keeps its digest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Design {
     pub(crate) arms: Vec<Arm>,
@@ -38,6 +49,46 @@ pub(crate) struct Design {
     pub(crate) response_median_seconds: f64,
     pub(crate) response_log_sd: f64,
     pub(crate) when_inconclusive: WhenInconclusive,
+    #[serde(default, skip_serializing_if = "Method::is_usual")]
+    pub(crate) method: Method,
+    #[serde(default = "usual_gate", skip_serializing_if = "is_usual_gate")]
+    pub(crate) maturity_gate: f64,
+    /// Empty for none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) layer: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) layer_share: Option<f64>,
+    /// Empty to hold out anew.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) holdout_period: String,
+    /// Whether it is counted elsewhere.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) aggregated: bool,
+}
+
+/// What a lead is held against.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Method {
+    #[default]
+    GroupSequential,
+    /// Sharpest when so many units have an event.
+    Anytime { expected_events: u32 },
+}
+
+impl Method {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_usual(&self) -> bool {
+        *self == Self::GroupSequential
+    }
+}
+
+pub(crate) fn usual_gate() -> f64 {
+    USUAL_GATE
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_usual_gate(gate: &f64) -> bool {
+    (gate - USUAL_GATE).abs() <= 0.0
 }
 
 /// One of the things compared.
@@ -53,37 +104,6 @@ impl Arm {
     pub(crate) fn title(&self) -> &str {
         if self.display_name.is_empty() { self.id.as_ref() } else { &self.display_name }
     }
-}
-
-/// Something counted for every unit.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Metric {
-    pub(crate) id: MetricId,
-    pub(crate) display_name: String,
-    pub(crate) kind: Kind,
-    pub(crate) events: Vec<String>,
-    pub(crate) window_seconds: f64,
-}
-
-impl Metric {
-    pub(crate) fn title(&self) -> &str {
-        if self.display_name.is_empty() { self.id.as_ref() } else { &self.display_name }
-    }
-
-    /// The property that is summed; empty for a conversion.
-    pub(crate) fn property(&self) -> &str {
-        match &self.kind {
-            Kind::Conversion => "",
-            Kind::Revenue { property } => property,
-        }
-    }
-}
-
-/// What is computed for a unit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Kind {
-    Conversion,
-    Revenue { property: String },
 }
 
 /// What to do at the deadline when the data decide nothing.
@@ -130,7 +150,12 @@ impl Design {
             let is_new = ids.insert(metric.id.as_ref());
             require(is_new, format!("metrics[{index}].metric_id"), "another metric has it")?;
             metric.check(index)?;
+            let is_known = !self.aggregated || metric.covariate_seconds.is_none();
+            let why = "what units did before is not known where they are counted elsewhere";
+            require(is_known, format!("metrics[{index}].covariate_window"), why)?;
         }
+        let is_shown = self.primary().role == Role::Shown;
+        require(is_shown, "metrics[0].role", "the first metric decides, so it does not guard")?;
         self.check_analysis()
     }
 
@@ -139,13 +164,43 @@ impl Design {
         let is_alpha = (1e-6..=0.5).contains(&self.alpha);
         require(is_alpha, "alpha", "it must be 0.000001 to 0.5")?;
         let why = "it must be positive, and 366 days at most";
-        require(is_window(self.decision_seconds), "decision_window", why)?;
+        self.check_layer()?;
+        let has_window = is_window(self.decision_seconds) || self.is_open_ended();
+        require(has_window, "decision_window", why)?;
+        let why = "a test without a deadline has none: leave it empty";
+        let is_free = !self.is_open_ended() || self.decision_seconds.abs() <= 0.0;
+        require(is_free, "decision_window", why)?;
+        let is_gate = (EARLIEST_GATE..=1.0).contains(&self.maturity_gate);
+        require(is_gate, "maturity_gate", "it must be 0.5 to 1")?;
+        let why = "a test without a deadline counts units whose window is over: leave it empty";
+        let is_free = !self.is_open_ended() || is_usual_gate(&self.maturity_gate);
+        require(is_free, "maturity_gate", why)?;
         require(is_window(self.response_median_seconds), "response_median", why)?;
         let is_spread = (0.01..=10.0).contains(&self.response_log_sd);
         require(is_spread, "response_log_sd", "it must be 0.01 to 10")?;
         let needs_control = self.when_inconclusive == WhenInconclusive::Control;
         let why = "the control can only be recommended if there is one: name `control_arm`";
         require(!needs_control || self.control.is_some(), "inconclusive_policy", why)
+    }
+
+    fn check_layer(&self) -> Result<(), Malformed> {
+        let is_id = |id: &str| id.parse::<ExperimentId>().is_ok() && is_lower(id);
+        let why = "use an identifier in lower case";
+        require(self.layer.is_empty() || is_id(&self.layer), "layer", why)?;
+        let is_free = self.holdout_period.is_empty();
+        require(is_free || is_id(&self.holdout_period), "holdout_period", why)?;
+        let why = "without a share that is held out there is nothing to share";
+        require(is_free || self.has_holdout(), "holdout_period", why)?;
+        match self.layer_share {
+            Some(share) if self.layer.is_empty() || !(share > 0.0 && share <= 1.0) => {
+                let why = "it must be above 0, and 1 at most, and only with a `layer`";
+                require(false, "layer_share", why)
+            }
+            None if !self.layer.is_empty() => {
+                require(false, "layer_share", "say which share of the layer is needed")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What an approval is about. `assignments` is the digest of what was imported.
@@ -192,46 +247,70 @@ impl Design {
     }
 
     pub(crate) fn curve(&self) -> Result<ResponseCurve, cursus_statistics::Error> {
-        let median = std::time::Duration::from_secs_f64(self.response_median_seconds);
+        let median = Duration::from_secs_f64(self.response_median_seconds);
         ResponseCurve::new(median, self.response_log_sd)
+    }
+
+    /// Whether it goes on until somebody ends it.
+    pub(crate) fn is_open_ended(&self) -> bool {
+        matches!(self.method, Method::Anytime { .. })
+    }
+
+    /// The rules of the statistics.
+    pub(crate) fn rules(&self) -> Result<monitor::Design, cursus_statistics::Error> {
+        let (weights, alpha) = (self.weights()?, self.alpha()?);
+        let standard = match self.method {
+            Method::GroupSequential => monitor::Design {
+                maturity_gate: Fraction::saturating(self.maturity_gate),
+                ..monitor::Design::standard(weights)
+            },
+            Method::Anytime { expected_events } => {
+                let mixture = NormalMixture::sharpest_at(f64::from(expected_events), alpha)?;
+                monitor::Design::open_ended(weights, mixture)
+            }
+        };
+        Ok(monitor::Design {
+            control: self.control,
+            alpha,
+            when_inconclusive: match self.when_inconclusive {
+                WhenInconclusive::Hold => Policy::Human,
+                WhenInconclusive::PosteriorBest => Policy::PosteriorBest,
+                WhenInconclusive::Control => Policy::Control,
+            },
+            ..standard
+        })
+    }
+
+    /// The guardrails, with their places among the metrics.
+    pub(crate) fn guardrails(&self) -> impl Iterator<Item = (usize, &Metric)> {
+        self.metrics.iter().enumerate().filter(|(_, metric)| metric.role == Role::Guardrail)
+    }
+
+    /// How long after its exposure a unit's answers matter to the verdict.
+    pub(crate) fn answering_seconds(&self) -> f64 {
+        let window = self.primary().window_seconds;
+        if self.is_open_ended() { window } else { window.min(self.decision_seconds) }
     }
 
     /// How soon after its exposure a unit's answer is early, in seconds.
     pub(crate) fn early_seconds(&self) -> Result<f64, cursus_statistics::Error> {
-        let window = self.primary().window_seconds.min(self.decision_seconds);
-        let window = std::time::Duration::from_secs_f64(window);
+        let window = Duration::from_secs_f64(self.answering_seconds());
         Ok(self.curve()?.early_age(window).as_secs_f64())
     }
 
+    /// How long after the last exposure the last answer that counts may come.
     pub(crate) fn decision_window(&self) -> TimeDelta {
-        seconds(self.decision_seconds)
-    }
-}
-
-impl Metric {
-    fn check(&self, index: usize) -> Result<(), Malformed> {
-        let field = |name: &str| format!("metrics[{index}].{name}");
-        require(is_lower(self.id.as_ref()), field("metric_id"), "use lower case")?;
-        require(is_label(&self.display_name), field("display_name"), LABEL)?;
-        let are_some = (1..=MOST_EVENTS).contains(&self.events.len());
-        require(are_some, field("events"), "there must be 1 to 20")?;
-        let mut events = HashSet::new();
-        for (place, event) in self.events.iter().enumerate() {
-            let field = format!("metrics[{index}].events[{place}]");
-            require(is_name(event), &field, NAME)?;
-            require(events.insert(event), &field, "it is named twice")?;
+        if self.is_open_ended() {
+            seconds(self.primary().window_seconds)
+        } else {
+            seconds(self.decision_seconds)
         }
-        if let Kind::Revenue { property } = &self.kind {
-            require(is_name(property), field("property"), NAME)?;
-        }
-        let why = "it must be positive, and 366 days at most";
-        require(is_window(self.window_seconds), field("window"), why)
     }
 }
 
 /// As a length of time; a checked design's seconds fit.
 pub(crate) fn seconds(seconds: f64) -> TimeDelta {
-    TimeDelta::from_std(std::time::Duration::from_secs_f64(seconds)).unwrap_or(LONGEST_WINDOW)
+    TimeDelta::from_std(Duration::from_secs_f64(seconds)).unwrap_or(LONGEST_WINDOW)
 }
 
 fn is_lower(id: &str) -> bool {
@@ -253,97 +332,4 @@ fn is_window(seconds: f64) -> bool {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    /// Two arms, a holdout, a conversion that decides and a revenue beside it.
-    pub(crate) fn design() -> Design {
-        let arm = |id: &str, weight| Arm {
-            id: id.parse().unwrap(),
-            display_name: format!("{id}'s mail"),
-            weight,
-        };
-        let metric = |id: &str, event: &str, kind| Metric {
-            id: id.parse().unwrap(),
-            display_name: String::new(),
-            kind,
-            events: vec![event.to_owned()],
-            window_seconds: 1_209_600.0,
-        };
-        let property = "amount".to_owned();
-        Design {
-            arms: vec![arm("men", 1.0), arm("women", 1.0)],
-            control: None,
-            holdout_share: 0.2,
-            test_share: 1.0,
-            metrics: vec![
-                metric("visits", "site.visited", Kind::Conversion),
-                metric("revenue", "purchase", Kind::Revenue { property }),
-            ],
-            alpha: 0.05,
-            decision_seconds: 86_400.0,
-            response_median_seconds: 9_000.0,
-            response_log_sd: 1.5,
-            when_inconclusive: WhenInconclusive::Hold,
-        }
-    }
-
-    #[test]
-    fn a_sound_design_is_accepted() {
-        assert_eq!(design().check(), Ok(()));
-    }
-
-    #[test]
-    fn each_fault_names_its_field() {
-        type Fault = fn(&mut Design);
-        let faults: [(&str, Fault); 15] = [
-            ("arms", |it| it.arms.clear()),
-            ("arms[1].arm_id", |it| it.arms[1].id = it.arms[0].id.clone()),
-            ("arms[0].arm_id", |it| it.arms[0].id = "Men".parse().unwrap()),
-            ("arms[1].weight", |it| it.arms[1].weight = 0.0),
-            ("arms[0].weight", |it| it.arms[0].weight = f64::NAN),
-            ("holdout_share", |it| it.holdout_share = 0.51),
-            ("test_share", |it| it.test_share = 0.0),
-            ("metrics", |it| it.metrics.clear()),
-            ("metrics[1].metric_id", |it| it.metrics[1].id = it.metrics[0].id.clone()),
-            ("metrics[0].events", |it| it.metrics[0].events.clear()),
-            ("metrics[1].property", |it| {
-                it.metrics[1].kind = Kind::Revenue { property: String::new() };
-            }),
-            ("metrics[0].window", |it| it.metrics[0].window_seconds = 0.0),
-            ("alpha", |it| it.alpha = 1.0),
-            ("decision_window", |it| it.decision_seconds = -1.0),
-            ("inconclusive_policy", |it| it.when_inconclusive = WhenInconclusive::Control),
-        ];
-        for (field, spoil) in faults {
-            let mut design = design();
-            spoil(&mut design);
-            assert_eq!(design.check().unwrap_err().field, field);
-        }
-    }
-
-    #[test]
-    fn the_digest_changes_with_the_design_and_with_what_was_imported() {
-        let digest = design().digest(&[1; 32]);
-        assert_eq!(digest, design().digest(&[1; 32]));
-        assert_ne!(digest, design().digest(&[2; 32]));
-        let mut other = design();
-        other.arms[1].weight = 2.0;
-        assert_ne!(digest, other.digest(&[1; 32]));
-    }
-
-    #[test]
-    fn a_design_survives_the_way_through_its_json() {
-        let json = serde_json::to_value(design()).unwrap();
-        assert_eq!(serde_json::from_value::<Design>(json).unwrap(), design());
-    }
-
-    #[test]
-    fn the_holdout_is_taken_from_everybody_and_the_test_from_the_others() {
-        let design = Design { test_share: 0.25, ..design() };
-        let shares: Vec<f64> = design.tested_and_held_out().unwrap().shares().collect();
-        for (share, expected) in shares.iter().zip([0.5, 0.5]) {
-            assert!((share - expected).abs() < 1e-12, "{shares:?}");
-        }
-    }
-}
+pub(crate) mod tests;

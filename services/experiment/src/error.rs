@@ -27,6 +27,20 @@ pub(crate) enum Error {
     NotClosed,
     #[error("another decision was recorded")]
     Decided,
+    #[error("the experiment was stopped: nothing is decided any more")]
+    Stopped,
+    #[error("the error is spent: after the last look no later deadline would be honest")]
+    AlphaSpent,
+    #[error("a test without a deadline goes on until it is ended")]
+    NoDeadline,
+    #[error("the experiment is counted elsewhere: tell counts, not what units did")]
+    Aggregated,
+    #[error("the experiment is counted by what units did: tell that, or say so in the design")]
+    NotAggregated,
+    #[error("other counts were told under this number")]
+    SequenceReused,
+    #[error("other experiments have too much of the layer `{0}`: stop one, or ask for less")]
+    LayerFull(String),
     #[error(
         "the design is not the one that was approved: read it again and have it approved as it is"
     )]
@@ -73,6 +87,15 @@ impl From<Error> for Status {
             Error::NotStarted => Fault::new(Code::FailedPrecondition, "NOT_STARTED"),
             Error::NotClosed => Fault::new(Code::FailedPrecondition, "NOT_CLOSED"),
             Error::Decided => Fault::new(Code::FailedPrecondition, "DECIDED"),
+            Error::Stopped => Fault::new(Code::FailedPrecondition, "STOPPED"),
+            Error::AlphaSpent => Fault::new(Code::FailedPrecondition, "ALPHA_SPENT"),
+            Error::NoDeadline => Fault::new(Code::FailedPrecondition, "NO_DEADLINE"),
+            Error::Aggregated => Fault::new(Code::FailedPrecondition, "AGGREGATED"),
+            Error::NotAggregated => Fault::new(Code::FailedPrecondition, "NOT_AGGREGATED"),
+            Error::SequenceReused => Fault::new(Code::AlreadyExists, "SEQUENCE_REUSED"),
+            Error::LayerFull(layer) => {
+                Fault::new(Code::FailedPrecondition, "LAYER_FULL").with("layer", layer)
+            }
             Error::DigestMismatch => Fault::new(Code::FailedPrecondition, "DIGEST_MISMATCH"),
             Error::Statistics(_) | Error::BrokenOff(_) => return internal(&error),
             Error::Request(error) => return request(error),

@@ -19,6 +19,8 @@ pub(crate) struct Exposure {
     /// Names, each once.
     pub(crate) segments: Vec<String>,
     pub(crate) released: bool,
+    /// Whether it was known before that a privacy proxy opens the unit's mail.
+    pub(crate) privacy_proxy: bool,
 }
 
 /// Something a unit did.
@@ -32,9 +34,38 @@ pub(crate) struct Event {
     /// The only experiment it counts for, if it does not count for all.
     pub(crate) experiment: Option<ExperimentName>,
     pub(crate) time: DateTime<Utc>,
-    pub(crate) human: bool,
+    pub(crate) actor: Actor,
     /// Money in millionths, by property.
     pub(crate) micros: BTreeMap<String, i64>,
+}
+
+/// Who did something. Only what persons did counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Actor {
+    Human,
+    Machine,
+    Suspect,
+    Unknown,
+}
+
+impl Actor {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Human => "HUMAN",
+            Self::Machine => "MACHINE",
+            Self::Suspect => "SUSPECT",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+/// A new word on who did what was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Word {
+    pub(crate) source: String,
+    pub(crate) outcome_id: String,
+    pub(crate) actor: Actor,
+    pub(crate) time: DateTime<Utc>,
 }
 
 /// An amount in millionths, which add up exactly in any order; nothing if it is not a sane amount.

@@ -4,19 +4,49 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use cursus_ids::{ApprovalName, ContactId, ExperimentName, WorkspaceId};
-use cursus_statistics::Fraction;
-use cursus_statistics::monitor::Sending;
 use sqlx::PgConnection;
 
+use crate::aggregates::Aggregate;
 use crate::assignment::{Assignment, Divider, Place};
-use crate::counts::{Census, Counts};
+use crate::audit::{Detail, Entry, Kind};
+use crate::curves::Curve;
 use crate::design::Design;
 use crate::error::Error;
-use crate::evidence::{Event, Exposure, earliest};
-use crate::experiment::{Decision, Experiment, PARTITIONS, State};
-use crate::look::{Look, Sight};
-use crate::verdict::{self, Verdict};
-use crate::{results, store};
+use crate::evidence::{Event, Exposure, Word, earliest};
+use crate::experiment::{By, Decision, Experiment, PARTITIONS, State};
+use crate::sizing::Expectation;
+use crate::verdict::Verdict;
+use crate::{layers, report, store};
+
+/// More looks than a picture can show.
+const MOST_DRAWN: i64 = 1_000;
+
+/// A new experiment.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) name: ExperimentName,
+    pub(crate) display_name: String,
+    pub(crate) design: Design,
+    pub(crate) expectation: Option<Expectation>,
+    /// Whether contacts are expected to answer as soon as they did in past experiments, if that is known.
+    pub(crate) expects_the_past: bool,
+}
+
+/// Whether to say why units belong where they do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Explain {
+    No,
+    Yes,
+}
+
+/// A choice of an arm by its id, or of none.
+#[derive(Debug)]
+pub(crate) struct Choice<'a> {
+    pub(crate) arm: &'a str,
+    pub(crate) approval: Option<ApprovalName>,
+    /// Why, if somebody chooses by hand.
+    pub(crate) override_reason: Option<String>,
+}
 
 pub(crate) async fn get(
     conn: &mut PgConnection,
@@ -47,11 +77,18 @@ pub(crate) async fn list(
 /// Creates a draft. From now on the events it names are kept; what came before anybody named them is not known here.
 pub(crate) async fn create(
     conn: &mut PgConnection,
-    name: ExperimentName,
-    display_name: String,
-    design: Design,
-    now: DateTime<Utc>,
+    draft: Draft,
+    by: &By,
 ) -> Result<Experiment, Error> {
+    let Draft { name, display_name, mut design, expectation, expects_the_past } = draft;
+    if expects_the_past {
+        let metric = design.primary().id.to_string();
+        let past = store::curves::sample(conn, &name.workspace, &metric).await?;
+        if let Some((median, spread)) = past.fit() {
+            design.response_median_seconds = median.as_secs_f64();
+            design.response_log_sd = spread;
+        }
+    }
     let experiment = Experiment {
         assignments_digest: store::assignments::digest(conn, &name).await?,
         name,
@@ -59,16 +96,20 @@ pub(crate) async fn create(
         design,
         state: State::Draft,
         imported_count: 0,
-        create_time: now,
+        create_time: by.now,
         start_time: None,
         exposure_end_time: None,
         deadline: None,
         decision: None,
+        stop: None,
+        expectation,
+        buckets: Vec::new(),
     };
     if !store::experiments::insert(conn, &experiment, partition(&experiment.name)).await? {
         return Err(Error::Exists(experiment.name.to_string()));
     }
     store::experiments::watch(conn, &experiment.name.workspace, &experiment.design).await?;
+    store::audit::add(conn, &experiment.name, Kind::Created, by, &Detail::default()).await?;
     Ok(experiment)
 }
 
@@ -98,22 +139,77 @@ pub(crate) async fn start(
     conn: &mut PgConnection,
     name: &ExperimentName,
     digest: &[u8],
-    now: DateTime<Utc>,
+    by: &By,
 ) -> Result<Experiment, Error> {
     let mut experiment = lock(conn, name).await?;
-    experiment.start(digest, now)?;
-    store::experiments::update(conn, &experiment).await?;
+    let was = experiment.state;
+    experiment.start(digest, by.now)?;
+    if experiment.state != was {
+        reserve(conn, &mut experiment).await?;
+        store::experiments::update(conn, &experiment).await?;
+        store::audit::add(conn, name, Kind::Started, by, &Detail::default()).await?;
+    }
     Ok(experiment)
 }
 
 pub(crate) async fn close(
     conn: &mut PgConnection,
     name: &ExperimentName,
-    now: DateTime<Utc>,
+    by: &By,
 ) -> Result<Experiment, Error> {
     let mut experiment = lock(conn, name).await?;
-    experiment.close(now)?;
+    let was = experiment.state;
+    experiment.close(by.now)?;
+    if experiment.state != was {
+        store::experiments::update(conn, &experiment).await?;
+        let detail = Detail { deadline: experiment.deadline, ..Detail::default() };
+        store::audit::add(conn, name, Kind::ExposureClosed, by, &detail).await?;
+    }
+    Ok(experiment)
+}
+
+/// Takes a part of the layer that no other experiment has.
+async fn reserve(conn: &mut PgConnection, experiment: &mut Experiment) -> Result<(), Error> {
+    let Experiment { name, design, .. } = experiment;
+    let Some(share) = design.layer_share else { return Ok(()) };
+    let taken = store::layers::taken(conn, name, &design.layer).await?;
+    let Some(ranges) = layers::free(taken, layers::size(share)) else {
+        return Err(Error::LayerFull(design.layer.clone()));
+    };
+    store::layers::reserve(conn, name, &design.layer, &ranges).await?;
+    experiment.buckets = ranges;
+    Ok(())
+}
+
+/// Ends it without a decision; no look is taken from then on.
+pub(crate) async fn stop(
+    conn: &mut PgConnection,
+    name: &ExperimentName,
+    reason: String,
+    by: &By,
+) -> Result<Experiment, Error> {
+    let mut experiment = lock(conn, name).await?;
+    if experiment.stop(reason.clone(), by)? {
+        store::layers::release(conn, name).await?;
+        store::experiments::update(conn, &experiment).await?;
+        let detail = Detail { reason, ..Detail::default() };
+        store::audit::add(conn, name, Kind::Stopped, by, &detail).await?;
+    }
+    Ok(experiment)
+}
+
+/// Moves the deadline to a later moment.
+pub(crate) async fn extend(
+    conn: &mut PgConnection,
+    name: &ExperimentName,
+    (deadline, reason): (DateTime<Utc>, String),
+    by: &By,
+) -> Result<Experiment, Error> {
+    let mut experiment = lock(conn, name).await?;
+    experiment.extend(deadline, by.now)?;
     store::experiments::update(conn, &experiment).await?;
+    let detail = Detail { reason, deadline: Some(deadline), ..Detail::default() };
+    store::audit::add(conn, name, Kind::Extended, by, &detail).await?;
     Ok(experiment)
 }
 
@@ -121,11 +217,11 @@ pub(crate) async fn close(
 pub(crate) async fn decide(
     conn: &mut PgConnection,
     name: &ExperimentName,
-    arm: &str,
-    approval: Option<ApprovalName>,
-    now: DateTime<Utc>,
+    choice: Choice<'_>,
+    by: &By,
 ) -> Result<Experiment, Error> {
     let mut experiment = lock(conn, name).await?;
+    let Choice { arm, approval, override_reason } = choice;
     let chosen = match arm {
         "" => None,
         id => Some(
@@ -135,18 +231,58 @@ pub(crate) async fn decide(
                 .ok_or_else(|| Error::invalid("arm", "the experiment has no such arm"))?,
         ),
     };
-    if !experiment.may_decide(chosen)? {
+    let (kind, is_new) = match override_reason {
+        None => (Kind::Decided, experiment.may_decide(chosen)?),
+        Some(_) => (Kind::Overridden, experiment.may_override(chosen)?),
+    };
+    if !is_new {
         return Ok(experiment);
     }
-    let verdict = match store::looks::last_verdict(conn, name).await? {
-        Some(verdict) => verdict,
-        None => provisional(&experiment, &census(conn, &experiment, now).await?.whole, now)?,
+    let verdict = match &experiment.decision {
+        Some(decision) => decision.verdict.clone(),
+        None => report::verdict(conn, &experiment, by.now).await?,
     };
-    let verdict = Verdict { is_final: true, ..verdict };
-    experiment.decision = Some(Decision { arm: chosen, verdict, approval, decide_time: now });
+    let detail = Detail {
+        arm: chosen,
+        reason: override_reason.clone().unwrap_or_default(),
+        approval: approval.clone(),
+        ..Detail::default()
+    };
+    experiment.decision = Some(Decision {
+        arm: chosen,
+        verdict: Verdict { is_final: true, ..verdict },
+        approval,
+        decide_time: by.now,
+        actor: by.actor.clone(),
+        override_reason,
+    });
     experiment.state = State::Decided;
+    store::layers::release(conn, name).await?;
     store::experiments::update(conn, &experiment).await?;
+    store::audit::add(conn, name, kind, by, &detail).await?;
     Ok(experiment)
+}
+
+/// Those after a number, oldest first.
+pub(crate) async fn audit(
+    conn: &mut PgConnection,
+    name: &ExperimentName,
+    after: i64,
+    limit: i64,
+) -> Result<(Experiment, Vec<Entry>), Error> {
+    let experiment = get(conn, name).await?;
+    Ok((experiment, store::audit::list(conn, name, after, limit).await?))
+}
+
+/// Those after a number, oldest first.
+pub(crate) async fn looks(
+    conn: &mut PgConnection,
+    name: &ExperimentName,
+    after: i32,
+    limit: i64,
+) -> Result<(Experiment, Vec<store::looks::Listed>), Error> {
+    let experiment = get(conn, name).await?;
+    Ok((experiment, store::looks::list(conn, name, after, limit).await?))
 }
 
 /// Where units belong, in the order asked for.
@@ -154,6 +290,7 @@ pub(crate) async fn assign(
     conn: &mut PgConnection,
     experiment: &Experiment,
     units: Vec<ContactId>,
+    explain: Explain,
 ) -> Result<Vec<Assignment>, Error> {
     experiment.has_started()?;
     let name = &experiment.name;
@@ -161,10 +298,19 @@ pub(crate) async fn assign(
         0 => HashMap::new(),
         _ => store::assignments::of(conn, name, &units).await?,
     };
-    let divider = Divider::new(name, &experiment.design)?;
+    let divider = Divider::new(name, &experiment.design, &experiment.buckets)?;
+    let draws = |unit: &ContactId| match explain {
+        Explain::No => Vec::new(),
+        Explain::Yes => divider.draws(unit),
+    };
     let assign = |unit: ContactId| match imported.get(&unit) {
-        Some(place) => Assignment { unit, place: *place, is_imported: true },
-        None => Assignment { place: divider.place(&unit), unit, is_imported: false },
+        Some(place) => Assignment { unit, place: *place, is_imported: true, draws: Vec::new() },
+        None => Assignment {
+            place: divider.place(&unit),
+            draws: draws(&unit),
+            unit,
+            is_imported: false,
+        },
     };
     Ok(units.into_iter().map(assign).collect())
 }
@@ -176,6 +322,7 @@ pub(crate) async fn expose(
 ) -> Result<u64, Error> {
     let experiment = get(conn, name).await?;
     experiment.has_started()?;
+    experiment.takes_facts()?;
     Ok(store::evidence::expose(conn, &earliest(read(&experiment)?)).await?)
 }
 
@@ -184,71 +331,59 @@ pub(crate) async fn record(
     name: &ExperimentName,
     events: &[Event],
 ) -> Result<u64, Error> {
-    get(conn, name).await?;
+    get(conn, name).await?.takes_facts()?;
     Ok(store::evidence::keep(conn, events).await?)
 }
 
-/// The estimates and the verdict so far. Nothing is written, so reading is not a look.
-#[derive(Debug)]
-pub(crate) struct Report {
-    pub(crate) experiment: Experiment,
-    pub(crate) as_of: DateTime<Utc>,
-    pub(crate) whole: results::Panel,
-    pub(crate) segments: Vec<(String, results::Panel)>,
-    pub(crate) probabilities_best: Option<Vec<f64>>,
-    pub(crate) verdict: Verdict,
+/// The last looks as a picture.
+pub(crate) async fn path(conn: &mut PgConnection, name: &ExperimentName) -> Result<String, Error> {
+    let experiment = get(conn, name).await?;
+    let looks = store::looks::last(conn, name, MOST_DRAWN).await?;
+    Ok(crate::path::draw(&experiment, &looks))
 }
 
-pub(crate) async fn report(
+/// How soon contacts answered in past experiments, by metric.
+pub(crate) async fn curves(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<(String, Option<Curve>)>, Error> {
+    Ok(store::curves::list(conn, workspace, after, limit).await?)
+}
+
+/// Keeps counts; what was told under the same number before must be the same. Returns whether it was new, and the highest
+/// number.
+pub(crate) async fn aggregate(
     conn: &mut PgConnection,
     name: &ExperimentName,
-    now: DateTime<Utc>,
-) -> Result<Report, Error> {
+    read: impl FnOnce(&Experiment) -> Result<Aggregate, Error>,
+) -> Result<(bool, i64), Error> {
     let experiment = get(conn, name).await?;
-    let census = census(conn, &experiment, now).await?;
-    let last = store::looks::last_verdict(conn, name).await?;
-    let boundary = last.as_ref().and_then(|verdict| verdict.boundary);
-    let verdict = match (&experiment.decision, last) {
-        (Some(decision), _) => decision.verdict.clone(),
-        (None, Some(verdict)) => verdict,
-        (None, None) => provisional(&experiment, &census.whole, now)?,
-    };
-    let panel = |counts: &Counts| results::panel(&experiment.design, counts, boundary);
-    let segments = census.segments.iter();
-    let segments = segments.map(|(name, counts)| Ok((name.clone(), panel(counts)?)));
-    Ok(Report {
-        as_of: now,
-        whole: panel(&census.whole)?,
-        segments: segments.collect::<Result<_, Error>>()?,
-        probabilities_best: results::probabilities_best(&experiment.design, &census.whole),
-        verdict,
-        experiment,
-    })
+    experiment.takes_aggregates()?;
+    let told = read(&experiment)?;
+    let is_new = store::aggregates::keep(conn, name, &told).await?;
+    if !is_new && store::aggregates::get(conn, name, told.sequence).await? != Some(told.clone()) {
+        return Err(Error::SequenceReused);
+    }
+    let highest = store::aggregates::latest(conn, name, DateTime::<Utc>::MAX_UTC).await?;
+    Ok((is_new, highest.map_or(told.sequence, |it| it.sequence)))
 }
 
-/// What had happened before a moment.
-pub(crate) async fn census(
+/// Judges anew who did what was told. Results follow at once, as nothing is counted before it is asked for.
+pub(crate) async fn reclassify(
     conn: &mut PgConnection,
-    experiment: &Experiment,
-    as_of: DateTime<Utc>,
-) -> Result<Census, Error> {
-    let Experiment { name, design, .. } = experiment;
-    Ok(store::census::take(conn, name, design, design.early_seconds()?, as_of).await?)
-}
-
-/// What can be said before the first look: nothing but that the numbers of units are wrong.
-fn provisional(
-    experiment: &Experiment,
-    counts: &Counts,
-    now: DateTime<Utc>,
-) -> Result<Verdict, Error> {
-    let is_closed = experiment.state >= State::Maturing;
-    let sending = if is_closed { Sending::Complete } else { Sending::InProgress };
-    let sight = Sight::new(counts);
-    let unseen = Look { time: now, spending_time: Fraction::ZERO, sight };
-    let verdict = verdict::judge(&experiment.design, &[unseen], sending)?;
-    let is_final = is_closed && experiment.design.arms.len() < 2;
-    Ok(Verdict { look_count: 0, is_final, ..verdict })
+    name: &ExperimentName,
+    words: &[Word],
+    by: &By,
+) -> Result<u64, Error> {
+    lock(conn, name).await?;
+    let recorded = store::evidence::reclassify(conn, &name.workspace, words).await?;
+    if recorded > 0 {
+        let detail = Detail { outcomes: Some(recorded), ..Detail::default() };
+        store::audit::add(conn, name, Kind::Reclassified, by, &detail).await?;
+    }
+    Ok(recorded)
 }
 
 /// Which part of the background work an experiment belongs to; never changes.

@@ -2,8 +2,10 @@
 
 mod asked;
 mod convert;
+mod history;
 mod page;
 mod report;
+mod steps;
 
 use cursus_ambient::Ambient;
 use cursus_api::experiment as proto;
@@ -15,7 +17,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use self::asked::{Asked, ask};
 use crate::error::Error;
-use crate::experiments;
+use crate::experiment::By;
+use crate::experiments::{self, Choice, Explain};
 
 /// The handlers and what they need.
 #[derive(Clone, Debug)]
@@ -34,6 +37,10 @@ impl Experiments {
 
     async fn begin(&self) -> Result<sqlx::PgTransaction<'static>, Error> {
         Ok(self.pool.begin().await?)
+    }
+
+    fn by(&self, caller: &Caller) -> By {
+        By { actor: caller.subject().to_owned(), now: self.ambient.now() }
     }
 
     /// Takes an import part by part, each in its own transaction.
@@ -80,10 +87,7 @@ impl ExperimentService for Experiments {
             Asked::Before(answer) => return Ok(Response::new(answer)),
             Asked::Now(asked) => asked,
         };
-        let convert::Draft { name, display_name, design } = draft;
-        let now = self.ambient.now();
-        let experiment =
-            experiments::create(&mut asked.tx, name, display_name, design, now).await?;
+        let experiment = experiments::create(&mut asked.tx, draft, &self.by(&caller)).await?;
         Ok(Response::new(asked.answer(experiment.into()).await?))
     }
 
@@ -135,8 +139,8 @@ impl ExperimentService for Experiments {
             Asked::Before(answer) => return Ok(Response::new(answer)),
             Asked::Now(asked) => asked,
         };
-        let now = self.ambient.now();
-        let started = experiments::start(&mut asked.tx, &name, &request.design_digest, now).await?;
+        let by = self.by(&caller);
+        let started = experiments::start(&mut asked.tx, &name, &request.design_digest, &by).await?;
         Ok(Response::new(asked.answer(started.into()).await?))
     }
 
@@ -149,8 +153,10 @@ impl ExperimentService for Experiments {
         caller.enter(&name.workspace)?;
         let units = convert::units(&name, &request.units)?;
         let experiment = experiments::get(&mut *self.conn().await?, &name).await?;
-        let assigned = experiments::assign(&mut *self.conn().await?, &experiment, units).await?;
-        let assignments = convert::assignments(&experiment, assigned);
+        let explain = if request.explain { Explain::Yes } else { Explain::No };
+        let conn = &mut *self.conn().await?;
+        let assigned = experiments::assign(conn, &experiment, units, explain).await?;
+        let assignments = convert::assignments(&experiment, assigned, explain);
         Ok(Response::new(proto::AssignUnitsResponse { assignments }))
     }
 
@@ -192,7 +198,7 @@ impl ExperimentService for Experiments {
             Asked::Before(answer) => return Ok(Response::new(answer)),
             Asked::Now(asked) => asked,
         };
-        let closed = experiments::close(&mut asked.tx, &name, self.ambient.now()).await?;
+        let closed = experiments::close(&mut asked.tx, &name, &self.by(&caller)).await?;
         Ok(Response::new(asked.answer(closed.into()).await?))
     }
 
@@ -204,7 +210,7 @@ impl ExperimentService for Experiments {
         let name: ExperimentName = convert::parsed("name", &request.name)?;
         caller.enter(&name.workspace)?;
         let conn = &mut *self.conn().await?;
-        let report = experiments::report(conn, &name, self.ambient.now()).await?;
+        let report = crate::report::report(conn, &name, self.ambient.now()).await?;
         Ok(Response::new(report.into()))
     }
 
@@ -221,9 +227,71 @@ impl ExperimentService for Experiments {
             Asked::Before(answer) => return Ok(Response::new(answer)),
             Asked::Now(asked) => asked,
         };
-        let now = self.ambient.now();
-        let decided =
-            experiments::decide(&mut asked.tx, &name, &request.arm, approval, now).await?;
+        let choice = Choice { arm: &request.arm, approval, override_reason: None };
+        let decided = experiments::decide(&mut asked.tx, &name, choice, &self.by(&caller)).await?;
         Ok(Response::new(asked.answer(decided.into()).await?))
+    }
+
+    async fn override_decision(
+        &self,
+        request: Request<proto::OverrideDecisionRequest>,
+    ) -> Answer<proto::Experiment> {
+        steps::override_decision(self, request).await
+    }
+
+    async fn stop_experiment(
+        &self,
+        request: Request<proto::StopExperimentRequest>,
+    ) -> Answer<proto::Experiment> {
+        steps::stop(self, request).await
+    }
+
+    async fn extend_experiment(
+        &self,
+        request: Request<proto::ExtendExperimentRequest>,
+    ) -> Answer<proto::Experiment> {
+        steps::extend(self, request).await
+    }
+
+    async fn list_looks(
+        &self,
+        request: Request<proto::ListLooksRequest>,
+    ) -> Answer<proto::ListLooksResponse> {
+        history::looks(self, request).await
+    }
+
+    async fn list_audit_entries(
+        &self,
+        request: Request<proto::ListAuditEntriesRequest>,
+    ) -> Answer<proto::ListAuditEntriesResponse> {
+        history::audit(self, request).await
+    }
+
+    async fn reclassify_outcomes(
+        &self,
+        request: Request<proto::ReclassifyOutcomesRequest>,
+    ) -> Answer<proto::ReclassifyOutcomesResponse> {
+        steps::reclassify(self, request).await
+    }
+
+    async fn record_aggregates(
+        &self,
+        request: Request<proto::RecordAggregatesRequest>,
+    ) -> Answer<proto::RecordAggregatesResponse> {
+        steps::aggregate(self, request).await
+    }
+
+    async fn get_monitoring_path(
+        &self,
+        request: Request<proto::GetMonitoringPathRequest>,
+    ) -> Answer<proto::MonitoringPath> {
+        history::path(self, request).await
+    }
+
+    async fn list_response_curves(
+        &self,
+        request: Request<proto::ListResponseCurvesRequest>,
+    ) -> Answer<proto::ListResponseCurvesResponse> {
+        history::curves(self, request).await
     }
 }

@@ -5,10 +5,15 @@
 //! (`worker`) takes looks at what was counted while an experiment matures; `verdict` says what they mean. Reading
 //! results never is a look.
 
+mod adjustment;
+mod aggregates;
 mod assignment;
+mod audit;
 mod config;
 mod counts;
+mod curves;
 mod design;
+mod differences;
 mod error;
 mod evidence;
 mod experiment;
@@ -16,10 +21,14 @@ mod experiments;
 mod follower;
 mod grpc;
 mod housekeeping;
+mod layers;
 mod look;
 mod metrics;
+mod path;
 mod peers;
+mod report;
 mod results;
+mod sizing;
 mod store;
 mod verdict;
 mod worker;

@@ -1,21 +1,23 @@
 //! One look: what the deciding metric showed at a moment of spending time.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use cursus_statistics::Fraction;
 use cursus_statistics::effect::{Comparison, Sample, welch};
 use cursus_statistics::monitor::ArmCounts;
 use cursus_statistics::{Alpha, Error, Proportion};
 use serde::{Deserialize, Serialize};
 
-use crate::counts::{Counts, Tally};
-use crate::design::{Design, Kind};
+use crate::counts::{Counts, Group, Tally};
+use crate::design::{Design, Kind, Metric};
 
 /// Looks are worth taking this far apart on the clock of spending: about 50 in all.
 const GRID: f64 = 0.02;
 /// And only when the data know this much more.
 const GROWTH: f64 = 1.01;
+/// Without a clock of spending, looks are this far apart.
+pub(crate) const OPEN_ENDED_PAUSE: TimeDelta = TimeDelta::hours(1);
 
-/// What was counted of the deciding metric.
+/// What was counted of the deciding metric, and of those that guard.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sight {
     pub(crate) arms: Vec<Seen>,
@@ -23,10 +25,14 @@ pub(crate) struct Sight {
 }
 
 /// One arm.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Seen {
+    /// All that were exposed.
     pub(crate) units: u64,
     pub(crate) tally: Tally,
+    /// In the order of the design's guardrails.
+    #[serde(default)]
+    pub(crate) guardrails: Vec<Tally>,
 }
 
 /// A look at a moment.
@@ -38,16 +44,21 @@ pub(crate) struct Look {
 }
 
 impl Seen {
+    /// The units that the deciding metric is about.
+    pub(crate) fn counted(&self) -> u64 {
+        self.units.saturating_sub(self.tally.excluded)
+    }
+
     pub(crate) fn counts(&self) -> ArmCounts {
         ArmCounts {
-            sent: self.units,
+            sent: self.counted(),
             responders: self.tally.answered,
             early_responders: self.tally.early,
         }
     }
 
     pub(crate) fn sample(&self) -> Option<Sample> {
-        Sample::from_sums(self.units, self.tally.total, self.tally.squares).ok()
+        Sample::from_sums(self.counted(), self.tally.total, self.tally.squares).ok()
     }
 
     /// The early among those who answered.
@@ -58,17 +69,22 @@ impl Seen {
     /// Answers or money per unit.
     pub(crate) fn level(&self, kind: &Kind) -> f64 {
         match kind {
-            Kind::Conversion => ratio(self.tally.answered, self.units),
+            Kind::Conversion => ratio(self.tally.answered, self.counted()),
             Kind::Revenue { .. } => self.sample().map_or(0.0, |sample| sample.mean()),
         }
     }
 }
 
 impl Sight {
-    pub(crate) fn new(counts: &Counts) -> Self {
-        let seen = |group: &crate::counts::Group| Seen {
+    pub(crate) fn new(design: &Design, counts: &Counts) -> Self {
+        let tally = |group: &Group, metric: usize| group.metrics.get(metric).copied();
+        let seen = |group: &Group| Seen {
             units: group.units,
-            tally: group.metrics.first().copied().unwrap_or_default(),
+            tally: tally(group, 0).unwrap_or_default(),
+            guardrails: design
+                .guardrails()
+                .filter_map(|(metric, _)| tally(group, metric))
+                .collect(),
         };
         Self { arms: counts.arms.iter().map(seen).collect(), holdout_units: counts.holdout.units }
     }
@@ -78,37 +94,39 @@ impl Sight {
     }
 
     /// How much the data know about a difference, without telling which arm is ahead. For answers `S / (1 - S / N)`;
-    /// for money `Σ n s²`, which grows as orders come in.
-    pub(crate) fn information(&self, kind: &Kind) -> f64 {
-        match kind {
+    /// for money `Σ n s²`, which grows as orders come in, or the number of orders where evidence is tuned to that.
+    pub(crate) fn information(&self, design: &Design) -> f64 {
+        match &design.primary().kind {
             Kind::Conversion => {
                 let answered = real(self.answered());
-                let units = real(self.arms.iter().map(|arm| arm.units).sum());
+                let units = real(self.arms.iter().map(Seen::counted).sum());
                 if units > answered { answered / (1.0 - answered / units) } else { 0.0 }
             }
+            Kind::Revenue { .. } if design.is_open_ended() => real(self.answered()),
             Kind::Revenue { .. } => self.arms.iter().map(spread).sum(),
         }
     }
 
     /// By how much `arm` is ahead of `other`, in standard errors.
-    pub(crate) fn statistic(&self, kind: &Kind, arm: usize, other: usize) -> f64 {
+    pub(crate) fn statistic(&self, metric: &Metric, arm: usize, other: usize) -> f64 {
         let (Some(arm), Some(other)) = (self.arms.get(arm), self.arms.get(other)) else {
             return 0.0;
         };
-        match kind {
+        metric.direction.gain(match &metric.kind {
             Kind::Conversion => compared(other, arm).map_or(0.0, Comparison::pooled_z),
             Kind::Revenue { .. } => match (other.sample(), arm.sample()) {
                 (Some(other), Some(arm)) => welch(&other, &arm, Alpha::FIVE_PERCENT).t,
                 _ => 0.0,
             },
-        }
+        })
     }
 
-    /// The arm with the most per unit; the first of equals.
-    pub(crate) fn leader(&self, kind: &Kind) -> usize {
+    /// The arm with the best level; the first of equals.
+    pub(crate) fn leader(&self, metric: &Metric) -> usize {
+        let level = |arm: usize| metric.direction.gain(self.arms[arm].level(&metric.kind));
         let mut leader = 0;
         for arm in 1..self.arms.len() {
-            if self.arms[arm].level(kind) > self.arms[leader].level(kind) {
+            if level(arm) > level(leader) {
                 leader = arm;
             }
         }
@@ -116,8 +134,8 @@ impl Sight {
     }
 
     /// The arm that `arm` leads by the least, among all others.
-    pub(crate) fn closest(&self, kind: &Kind, arm: usize) -> Option<usize> {
-        let lead = |other: &usize| self.statistic(kind, arm, *other);
+    pub(crate) fn closest(&self, metric: &Metric, arm: usize) -> Option<usize> {
+        let lead = |other: &usize| self.statistic(metric, arm, *other);
         self.others(arm).min_by(|one, two| lead(one).total_cmp(&lead(two)))
     }
 
@@ -126,21 +144,62 @@ impl Sight {
     }
 }
 
-/// Whether the clock of spending has moved on far enough for another look.
-pub(crate) fn is_later(last: Option<&Look>, now: Fraction) -> bool {
-    now.get() - last.map_or(0.0, |look| look.spending_time.get()) >= GRID
+/// Whether the clock has moved on far enough for another look: that of spending, or that on the wall where nothing is
+/// spent.
+pub(crate) fn is_later(
+    design: &Design,
+    last: Option<&Look>,
+    spending_time: Fraction,
+    now: DateTime<Utc>,
+) -> bool {
+    if design.is_open_ended() {
+        return last.is_none_or(|look| now - look.time >= OPEN_ENDED_PAUSE);
+    }
+    spending_time.get() - last.map_or(0.0, |look| look.spending_time.get()) >= GRID
+}
+
+/// The moment from which another look may be taken, and no look before it decides anything.
+pub(crate) fn next_time(
+    design: &Design,
+    last: Option<&Look>,
+    exposures: &[(DateTime<Utc>, u64)],
+    (now, deadline): (DateTime<Utc>, DateTime<Utc>),
+) -> Result<DateTime<Utc>, Error> {
+    let due = last.map_or(0.0, |look| look.spending_time.get()) + GRID;
+    let due = Fraction::saturating(due.max(design.maturity_gate));
+    let (mut early, mut late) = (now, deadline.max(now));
+    if spending_time(design, exposures, early, deadline)? >= due {
+        return Ok(early);
+    }
+    // To the second, which is finer than anybody looks.
+    while late - early > TimeDelta::seconds(1) {
+        let middle = early + (late - early) / 2;
+        if spending_time(design, exposures, middle, deadline)? >= due {
+            late = middle;
+        } else {
+            early = middle;
+        }
+    }
+    let beyond = i64::from(late.timestamp_subsec_nanos());
+    let up = if beyond > 0 { 1_000_000_000 - beyond } else { 0 };
+    Ok(late + TimeDelta::nanoseconds(up))
+}
+
+/// The share of its shortest duration that a test without a deadline has run.
+pub(crate) fn share_of_run(started: DateTime<Utc>, now: DateTime<Utc>) -> Fraction {
+    let run = (now - started).as_seconds_f64();
+    Fraction::saturating(run / crate::design::SHORTEST_RUN.as_secs_f64())
 }
 
 /// Whether the data know enough more for another look.
 pub(crate) fn knows_more(design: &Design, last: Option<&Look>, sight: &Sight) -> bool {
-    let kind = &design.primary().kind;
-    let before = last.map_or(0.0, |look| look.sight.information(kind));
-    let now = sight.information(kind);
+    let before = last.map_or(0.0, |look| look.sight.information(design));
+    let now = sight.information(design);
     now > 0.0 && now >= GROWTH * before
 }
 
 fn compared(baseline: &Seen, arm: &Seen) -> Option<Comparison> {
-    let rate = |seen: &Seen| Proportion::new(seen.tally.answered, seen.units).ok();
+    let rate = |seen: &Seen| Proportion::new(seen.tally.answered, seen.counted()).ok();
     Some(Comparison { baseline: rate(baseline)?, arm: rate(arm)? })
 }
 
@@ -148,7 +207,7 @@ fn compared(baseline: &Seen, arm: &Seen) -> Option<Comparison> {
 fn spread(seen: &Seen) -> f64 {
     let (Some(sample), Ok(nothing)) = (seen.sample(), Sample::new(2, 0.0, 0.0)) else { return 0.0 };
     let error = welch(&nothing, &sample, Alpha::FIVE_PERCENT).standard_error;
-    (real(seen.units) * error).powi(2)
+    (real(seen.counted()) * error).powi(2)
 }
 
 pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
@@ -185,15 +244,15 @@ pub(crate) fn spending_time(
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-
     use super::*;
+    use crate::design::Direction;
     use crate::design::tests::design;
 
     fn sight(arms: &[(u64, u64)]) -> Sight {
         let seen = |&(answered, units): &(u64, u64)| Seen {
             units,
             tally: Tally { answered, ..Tally::default() },
+            guardrails: Vec::new(),
         };
         Sight { arms: arms.iter().map(seen).collect(), holdout_units: 0 }
     }
@@ -206,7 +265,7 @@ mod tests {
             spending_time: Fraction::saturating(0.5),
             sight: sight(&[(100, 1_000), (100, 1_000)]),
         };
-        let is_later = |time| is_later(Some(&last), Fraction::saturating(time));
+        let is_later = |time| is_later(&design, Some(&last), Fraction::saturating(time), last.time);
         assert!(is_later(0.53) && !is_later(0.51));
         let knows_more = |arms: &[(u64, u64)]| knows_more(&design, Some(&last), &sight(arms));
         assert!(knows_more(&[(103, 1_000), (100, 1_000)]));
@@ -217,17 +276,19 @@ mod tests {
     #[test]
     fn the_leader_and_its_closest_rival_are_found_whatever_is_counted() {
         let mut sight = sight(&[(100, 1_000), (150, 1_000), (140, 1_000)]);
-        assert_eq!(
-            (sight.leader(&Kind::Conversion), sight.closest(&Kind::Conversion, 1)),
-            (1, Some(2))
-        );
-        let revenue = Kind::Revenue { property: "amount".to_owned() };
+        let mut design = design();
+        let visits = design.primary();
+        assert_eq!((sight.leader(visits), sight.closest(visits, 1)), (1, Some(2)));
+        let fewer = Metric { direction: Direction::Lower, ..visits.clone() };
+        assert_eq!((sight.leader(&fewer), sight.closest(&fewer, 0)), (0, Some(2)));
+        design.metrics.swap(0, 1);
+        let revenue = design.primary();
         for (arm, total) in [(0, 900.0), (1, 400.0), (2, 500.0)] {
             sight.arms[arm].tally.total = total;
             sight.arms[arm].tally.squares = total * total / 50.0;
         }
-        assert_eq!((sight.leader(&revenue), sight.closest(&revenue, 0)), (0, Some(2)));
-        assert!(sight.information(&revenue) > 0.0);
+        assert_eq!((sight.leader(revenue), sight.closest(revenue, 0)), (0, Some(2)));
+        assert!(sight.information(&design) > 0.0);
     }
 
     #[test]

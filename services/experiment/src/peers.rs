@@ -14,12 +14,13 @@ use cursus_ids::{ArmId, ContactName, ExperimentName, ParseError, SegmentName};
 use tonic::{Status, Streaming};
 
 use crate::config::Config;
-use crate::evidence::{Event, Exposure, micros};
+use crate::design::OPENED;
+use crate::evidence::{Actor, Event, Exposure, micros};
 
 const EVERYWHERE: &str = "workspaces/-";
 /// As they are named in the table of evidence.
-const DELIVERY: &str = "delivery";
-const SEGMENTATION: &str = "segmentation";
+pub(crate) const DELIVERY: &str = "delivery";
+pub(crate) const SEGMENTATION: &str = "segmentation";
 
 /// A feed that can be followed.
 #[derive(Clone, Debug)]
@@ -170,6 +171,7 @@ fn exposure(
         time: exposure_time,
         segments: distinct_segments(outcome.segments).unwrap_or_default(),
         released: outcome.released,
+        privacy_proxy: outcome.privacy_proxy,
         experiment,
     })
 }
@@ -180,11 +182,11 @@ fn reaction(
     unit: ContactName,
     time: DateTime<Utc>,
 ) -> Option<Event> {
-    let (event, human) = match outcome.kind() {
-        outcome::Kind::Opened => ("email.opened", is_human(&outcome)),
-        outcome::Kind::Clicked => ("email.clicked", is_human(&outcome)),
+    let (event, actor) = match outcome.kind() {
+        outcome::Kind::Opened => (OPENED, actor(&outcome)),
+        outcome::Kind::Clicked => ("email.clicked", actor(&outcome)),
         // A machine only follows links; unsubscribing takes more.
-        outcome::Kind::Unsubscribed => ("email.unsubscribed", true),
+        outcome::Kind::Unsubscribed => ("email.unsubscribed", Actor::Human),
         _ => return None,
     };
     (unit.workspace == experiment.workspace).then(|| Event {
@@ -194,13 +196,17 @@ fn reaction(
         name: event.to_owned(),
         experiment: Some(experiment),
         time,
-        human,
+        actor,
         micros: BTreeMap::new(),
     })
 }
 
-fn is_human(outcome: &Outcome) -> bool {
-    outcome.actor() == delivery::Actor::Human
+fn actor(outcome: &Outcome) -> Actor {
+    match outcome.actor() {
+        delivery::Actor::Human => Actor::Human,
+        delivery::Actor::Machine => Actor::Machine,
+        delivery::Actor::Unknown | delivery::Actor::Unspecified => Actor::Unknown,
+    }
 }
 
 fn from_events(events: Vec<segmentation::Event>, cursor: &str) -> Result<Run, Error> {
@@ -221,7 +227,7 @@ fn from_events(events: Vec<segmentation::Event>, cursor: &str) -> Result<Run, Er
             name: event.event_name,
             experiment: None,
             time,
-            human: true,
+            actor: Actor::Human,
             micros: event.properties.into_iter().filter_map(amount).collect(),
         });
     }
@@ -261,9 +267,9 @@ mod tests {
         }
     }
 
-    fn run(outcome: Outcome) -> (usize, Vec<bool>) {
+    fn run(outcome: Outcome) -> (usize, Vec<Actor>) {
         let run = from_outcomes(vec![outcome], "").unwrap();
-        (run.exposures.len(), run.events.iter().map(|event| event.human).collect())
+        (run.exposures.len(), run.events.iter().map(|event| event.actor).collect())
     }
 
     #[test]
@@ -281,15 +287,15 @@ mod tests {
     }
 
     #[test]
-    fn only_a_persons_opens_and_clicks_are_human_and_every_unsubscription_is() {
-        for (actor, human) in [
-            (delivery::Actor::Human, true),
-            (delivery::Actor::Machine, false),
-            (delivery::Actor::Unknown, false),
+    fn opens_and_clicks_are_whose_delivery_says_and_every_unsubscription_is_a_persons() {
+        for (told, actor) in [
+            (delivery::Actor::Human, Actor::Human),
+            (delivery::Actor::Machine, Actor::Machine),
+            (delivery::Actor::Unknown, Actor::Unknown),
         ] {
-            let clicked = Outcome { actor: actor.into(), ..outcome(outcome::Kind::Clicked, "men") };
-            assert_eq!(run(clicked), (0, vec![human]));
+            let clicked = Outcome { actor: told.into(), ..outcome(outcome::Kind::Clicked, "men") };
+            assert_eq!(run(clicked), (0, vec![actor]));
         }
-        assert_eq!(run(outcome(outcome::Kind::Unsubscribed, "men")), (0, vec![true]));
+        assert_eq!(run(outcome(outcome::Kind::Unsubscribed, "men")), (0, vec![Actor::Human]));
     }
 }

@@ -3,12 +3,13 @@
 use cursus_statistics::effect::{Comparison, Sample, Welch, welch};
 use cursus_statistics::{Alpha, Error, Interval, Proportion, posterior};
 
+use crate::adjustment::{Adjustment, adjustment};
 use crate::counts::{Counts, Group, Tally};
-use crate::design::{Design, Kind};
+use crate::design::{Design, Direction, Kind};
 use crate::look::real;
 
 /// With fewer answers than this on both sides together an interval would promise too much.
-const FEWEST_ANSWERS: u64 = 10;
+pub(crate) const FEWEST_ANSWERS: u64 = 10;
 
 /// A number, with the interval around it where there are enough data.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,6 +26,8 @@ pub(crate) struct MetricResult {
     pub(crate) lift: Option<Estimate>,
     pub(crate) relative_lift: Option<Estimate>,
     pub(crate) incremental: Option<Estimate>,
+    /// Against the baseline among the arms.
+    pub(crate) adjustment: Option<Adjustment>,
 }
 
 /// One group.
@@ -54,14 +57,16 @@ pub(crate) fn panel(
     let alpha = design.alpha()?;
     let has_holdout = design.has_holdout() || counts.holdout.units > 0;
     let holdout = has_holdout.then_some(&counts.holdout);
+    let critical = |metric: usize| {
+        // Where arms are compared the deciding metric is looked at many times, the others are not.
+        let is_watched = metric == 0 && design.arms.len() > 1;
+        if is_watched { boundary } else { Some(alpha.critical()) }
+    };
     let result = |group: &Group| {
         let metric = |(index, tally): (usize, &Tally)| {
-            // Where arms are compared the deciding metric is looked at many times, the others are not.
-            let is_watched = index == 0 && design.arms.len() > 1;
-            let critical = if is_watched { boundary } else { Some(alpha.critical()) };
             let baseline = holdout.map(|it| Side::new(it.units, it.metrics[index]));
             let kind = &design.metrics[index].kind;
-            Side::new(group.units, *tally).result(kind, baseline, alpha, critical)
+            Side::new(group.units, *tally).result(kind, baseline, alpha, critical(index))
         };
         let metrics = group.metrics.iter().enumerate().map(metric).collect();
         GroupResult { units: group.units, metrics }
@@ -74,9 +79,15 @@ pub(crate) fn panel(
             .collect(),
         units: group.units,
     };
+    let mut arms: Vec<GroupResult> = counts.arms.iter().map(result).collect();
+    for (arm, group) in arms.iter_mut().enumerate() {
+        for (metric, result) in group.metrics.iter_mut().enumerate() {
+            result.adjustment = adjustment(design, counts, (arm, metric), critical(metric))?;
+        }
+    }
     Ok(Panel {
         units: counts.units(),
-        arms: counts.arms.iter().map(result).collect(),
+        arms,
         holdout: holdout.map(alone),
         released: (counts.released.units > 0).then(|| result(&counts.released)),
     })
@@ -87,7 +98,8 @@ pub(crate) fn probabilities_best(design: &Design, counts: &Counts) -> Option<Vec
     if design.primary().kind != Kind::Conversion {
         return None;
     }
-    let rate = |arm: &Group| Side::new(arm.units, *arm.metrics.first()?).proportion();
+    let direction = design.primary().direction;
+    let rate = |arm: &Group| Side::new(arm.units, *arm.metrics.first()?).wanted(direction);
     let rates = counts.arms.iter().map(rate).collect::<Option<Vec<Proportion>>>()?;
     Some(posterior::standing(&rates).arms.iter().map(|arm| arm.probability_best).collect())
 }
@@ -101,11 +113,20 @@ struct Side {
 
 impl Side {
     fn new(units: u64, tally: Tally) -> Self {
-        Self { units, tally }
+        Self { units: units.saturating_sub(tally.excluded), tally }
     }
 
     fn proportion(self) -> Option<Proportion> {
         Proportion::new(self.tally.answered, self.units).ok()
+    }
+
+    /// The rate of what is wanted: of events, or of their absence.
+    fn wanted(self, direction: Direction) -> Option<Proportion> {
+        let rate = self.proportion()?;
+        match direction {
+            Direction::Higher => Some(rate),
+            Direction::Lower => Proportion::new(self.units - rate.successes(), self.units).ok(),
+        }
     }
 
     fn sample(self) -> Option<Sample> {
@@ -136,6 +157,7 @@ impl Side {
             lift,
             relative_lift,
             incremental: lift.map(|lift| lift.times(real(self.units))),
+            adjustment: None,
         }
     }
 
@@ -220,7 +242,7 @@ mod tests {
     fn group(units: u64, answered: u64, total: f64) -> Group {
         let squares = total * total / real(answered.max(1));
         let tally = Tally { answered, total, squares, ..Tally::default() };
-        Group { units, metrics: vec![tally, tally] }
+        Group { units, metrics: vec![tally, tally], pasts: Vec::new() }
     }
 
     fn counts() -> Counts {

@@ -1,22 +1,24 @@
-//! What the data allow to say: the ladder of the statistics crate for answers, the same rungs for money, and what both
-//! mean in a sentence.
+//! What the data allow to say: the ladder of the statistics crate for answers of which more is better, the same rungs for
+//! the rest, and what both mean in a sentence.
 
-mod money;
+mod balance;
+mod doubts;
+mod guard;
+mod ladder;
 mod sentence;
 
-use cursus_statistics::monitor::{
-    self, Action as Rung, Evidence, GuardrailCounts, Reason, Sending, WhenInconclusive as Policy,
-};
-use cursus_statistics::{Alpha, Error, Fraction, sample_ratio};
+use cursus_statistics::monitor::{self, Action as Rung, Evidence, Reason, Sending};
+use cursus_statistics::{Alpha, Error, Fraction};
 use serde::{Deserialize, Serialize};
 
-use crate::design::{Design, Kind, WhenInconclusive};
-use crate::look::{Look, Sight, real};
+pub(crate) use self::balance::{Alarm, SampleRatio, sample_ratio};
+pub(crate) use self::doubts::{Timing, TimingState, invalidated_by, timing};
+pub(crate) use self::guard::{Arm as GuardedArm, Guardrail};
+use crate::design::{Design, Direction, Kind};
+use crate::look::{Look, Sight};
 
 /// The sample ratio is judged here, with the holdout, so the ladder's own test of the arms alone is out of the way.
 const NEVER: f64 = 1e-300;
-/// Of ten mails not more than one fails: a campaign with more is stopped for other reasons.
-const FAILED_IN: u64 = 10;
 
 /// What to do and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +35,13 @@ pub(crate) struct Verdict {
     pub(crate) look_count: u32,
     pub(crate) sample_ratio_p: f64,
     pub(crate) is_final: bool,
+    #[serde(default)]
+    pub(crate) tied_with: Vec<usize>,
+    #[serde(default)]
+    pub(crate) conditional_power: Option<f64>,
+    /// By arm: adjusted, of being ahead of the control. None before the first test, and for the control.
+    #[serde(default)]
+    pub(crate) against_control: Vec<Option<f64>>,
 }
 
 /// What to do.
@@ -44,6 +53,22 @@ pub(crate) enum Action {
     PromoteControl,
     Hold,
     None,
+}
+
+/// How far an experiment is when it is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Units are being exposed.
+    Exposing,
+    Maturing,
+    /// Nothing more will be counted.
+    Last,
+}
+
+impl Stage {
+    fn sending(self) -> Sending {
+        if self == Self::Exposing { Sending::InProgress } else { Sending::Complete }
+    }
 }
 
 /// What a rung of the ladder says.
@@ -65,121 +90,139 @@ struct Tested {
 
 /// Judges the last of the looks in the light of the others. The last one need not be stored: as long as its spending
 /// time is below the gate it decides nothing but whether the sample ratio is broken.
-pub(crate) fn judge(design: &Design, looks: &[Look], sending: Sending) -> Result<Verdict, Error> {
+pub(crate) fn judge(design: &Design, looks: &[Look], stage: Stage) -> Result<Verdict, Error> {
     let Some(present) = looks.last() else { return Err(Error::NoLooks) };
     let sight = &present.sight;
-    let kind = &design.primary().kind;
-    let (sample_ratio_p, is_broken) = balance(design, looks, sending)?;
+    let metric = design.primary();
+    let sample_ratio = sample_ratio(design, looks, stage)?;
+    let rules = monitor::Design { sample_ratio_alarm: Alpha::new(NEVER)?, ..design.rules()? };
+    let course = ladder::Course::new(design, &rules, looks)?;
     let finding = if design.arms.len() < 2 {
         None
-    } else if is_broken {
+    } else if sample_ratio.alarm == Alarm::Broken {
         Some(held(Reason::SampleRatioMismatch))
     } else {
-        Some(match kind {
-            Kind::Conversion => of_answers(design, looks, sending)?,
-            Kind::Revenue { .. } => money::judge(design, &rules(design)?, looks)?,
-        })
+        let is_plain = metric.kind == Kind::Conversion && metric.direction == Direction::Higher;
+        let finding = if is_plain {
+            of_answers(&course, &rules, looks, stage)?
+        } else {
+            course.climb(stage == Stage::Last)?
+        };
+        Some(guarded(design, sight, ended(&rules, sight, design, stage, finding)))
     };
     let about = finding.as_ref().and_then(|it| it.arm);
-    let leader = about.unwrap_or_else(|| sight.leader(kind));
-    let closest = sight.closest(kind, leader);
+    let leader = about.unwrap_or_else(|| sight.leader(metric));
+    let closest = sight.closest(metric, leader);
     let test = finding.as_ref().and_then(|it| it.test);
-    let action = finding.as_ref().map_or(Action::None, |it| it.action.into());
-    let sentence = sentence::Facts {
+    let facts = sentence::Facts {
         design,
         present,
         finding: finding.as_ref(),
         leader,
         closest,
-        sample_ratio_p,
+        sample_ratio_p: sample_ratio.p,
     };
     Ok(Verdict {
-        action,
+        action: finding.as_ref().map_or(Action::None, |it| it.action.into()),
         reason_code: finding.as_ref().map_or("ONE_ARM".to_owned(), |it| it.reason.to_string()),
-        reason_text: sentence.tell(),
+        reason_text: facts.tell(),
         arm: about,
-        statistic: closest.map_or(0.0, |other| sight.statistic(kind, leader, other)),
+        statistic: closest.map_or(0.0, |other| sight.statistic(metric, leader, other)),
         boundary: test.map(|test| test.boundary).filter(|boundary| boundary.is_finite()),
         sequential_p: test.map(|test| test.sequential_p),
-        information: sight.information(kind),
+        information: sight.information(design),
         spending_time: present.spending_time.get(),
         look_count: u32::try_from(looks.len()).unwrap_or(u32::MAX),
-        sample_ratio_p,
-        is_final: present.spending_time >= Fraction::ONE,
+        sample_ratio_p: sample_ratio.p,
+        is_final: is_final(design, present, stage),
+        conditional_power: test.and_then(|_| course.conditional_power(leader)),
+        against_control: match test {
+            Some(_) => course.against_control()?,
+            None => Vec::new(),
+        },
+        tied_with: finding.map(|it| it.tied_with).unwrap_or_default(),
     })
+}
+
+fn is_final(design: &Design, present: &Look, stage: Stage) -> bool {
+    let is_mature = !design.is_open_ended() && present.spending_time >= Fraction::ONE;
+    is_mature || stage == Stage::Last
 }
 
 /// The leader's statistic against every arm, for the record.
 pub(crate) fn statistics(design: &Design, sight: &Sight) -> Vec<f64> {
-    let kind = &design.primary().kind;
-    let leader = sight.leader(kind);
-    (0..sight.arms.len()).map(|other| sight.statistic(kind, leader, other)).collect()
+    let metric = design.primary();
+    let leader = sight.leader(metric);
+    (0..sight.arms.len()).map(|other| sight.statistic(metric, leader, other)).collect()
 }
 
-/// How likely the numbers of units are, and whether they are too unlikely. While units are being exposed the evidence
-/// may be looked at all the time; the test of the end may not.
-fn balance(design: &Design, looks: &[Look], sending: Sending) -> Result<(f64, bool), Error> {
-    let weights = design.weights()?;
-    let units = |look: &Look| -> Vec<u64> { look.sight.arms.iter().map(|arm| arm.units).collect() };
-    let mut strongest: f64 = 0.0;
-    let mut p = 1.0;
-    for look in looks {
-        strongest = strongest.max(sample_ratio::ln_evidence(&units(look), &weights)?);
-        p = sample_ratio::chi_square(&units(look), &weights)?.p;
-    }
-    p = match (sending, looks.last()) {
-        // The holdout is exposed when a mailing is planned, the arms while it is sent.
-        (Sending::InProgress, _) | (_, None) => (-strongest).exp(),
-        (Sending::Complete, Some(present)) => p.min(holdout_balance(design, &present.sight)?),
-    };
-    Ok((p, p < Alpha::ONE_PER_MILLE.get()))
+/// How the guardrails stand, in the order of the design.
+pub(crate) fn guardrails(design: &Design, sight: &Sight) -> Vec<Guardrail> {
+    guard::readings(design, sight)
 }
 
-/// How likely the number of those held out is beside that of all arms. A mail that fails exposes nobody, and who in the
-/// holdout would have been so unlucky is not known, so as many may be missing from the arms.
-fn holdout_balance(design: &Design, sight: &Sight) -> Result<f64, Error> {
-    if !design.has_holdout() {
-        return Ok(1.0);
-    }
-    let shares = design.tested_and_held_out()?;
-    let held_out = sight.holdout_units;
-    let tested: u64 = sight.arms.iter().map(|arm| arm.units).sum();
-    let with_failed = tested + tested / (FAILED_IN - 1);
-    let is_many = |tested: u64| {
-        let share = shares.shares().last().unwrap_or_default();
-        real(held_out) > share * real(tested + held_out)
-    };
-    let tested = match (is_many(tested), is_many(with_failed)) {
-        (true, true) => with_failed,
-        (true, false) => return Ok(1.0),
-        (false, _) => tested,
-    };
-    Ok(sample_ratio::chi_square(&[tested, held_out], &shares)?.p)
-}
-
-fn rules(design: &Design) -> Result<monitor::Design, Error> {
-    Ok(monitor::Design {
-        control: design.control,
-        alpha: design.alpha()?,
-        when_inconclusive: match design.when_inconclusive {
-            WhenInconclusive::Hold => Policy::Human,
-            WhenInconclusive::PosteriorBest => Policy::PosteriorBest,
-            WhenInconclusive::Control => Policy::Control,
+/// A verdict in the light of harm that was seen since: harm needs no significance to block, and spends nothing.
+pub(crate) fn heeding(design: &Design, sight: &Sight, verdict: Verdict) -> Verdict {
+    let promotes = matches!(
+        verdict.action,
+        Action::Promote | Action::PromoteNotSignificant | Action::PromoteControl
+    );
+    let Some(arm) = verdict.arm.filter(|_| promotes) else { return verdict };
+    match guard::harmed(design, sight, arm) {
+        None => verdict,
+        Some(metric) => Verdict {
+            action: Action::Hold,
+            reason_code: Reason::Guardrail(metric.id.to_string()).to_string(),
+            reason_text: sentence::harm(design, arm, metric.title()),
+            ..verdict
         },
-        sample_ratio_alarm: Alpha::new(NEVER)?,
-        ..monitor::Design::standard(design.weights()?)
-    })
+    }
 }
 
-fn of_answers(design: &Design, looks: &[Look], sending: Sending) -> Result<Finding, Error> {
+/// Any promotion is stopped by harm.
+fn guarded(design: &Design, sight: &Sight, finding: Finding) -> Finding {
+    let promotes = !matches!(finding.action, Rung::Continue | Rung::Hold);
+    let arm = finding.arm.filter(|_| promotes);
+    match arm.and_then(|arm| guard::harmed(design, sight, arm)) {
+        None => finding,
+        Some(metric) => Finding {
+            action: Rung::Hold,
+            reason: Reason::Guardrail(metric.id.to_string()),
+            ..finding
+        },
+    }
+}
+
+/// A test without a deadline that somebody ended: what decides nothing by then never will.
+fn ended(
+    rules: &monitor::Design,
+    sight: &Sight,
+    design: &Design,
+    stage: Stage,
+    finding: Finding,
+) -> Finding {
+    if stage == Stage::Last && finding.action == Rung::Continue {
+        let best = ladder::most_likely(sight, sight.leader(design.primary()));
+        let tied_with = finding.tied_with;
+        return Finding { tied_with, ..ladder::inconclusive(rules, best, finding.test) };
+    }
+    finding
+}
+
+fn of_answers(
+    course: &ladder::Course<'_>,
+    rules: &monitor::Design,
+    looks: &[Look],
+    stage: Stage,
+) -> Result<Finding, Error> {
     let look = |look: &Look| monitor::Look {
         spending_time: look.spending_time,
         arms: look.sight.arms.iter().map(crate::look::Seen::counts).collect(),
     };
     let looks: Vec<monitor::Look> = looks.iter().map(look).collect();
-    let guardrails: &[GuardrailCounts] = &[];
-    let evidence = Evidence { looks: &looks, sending, guardrails };
-    let verdict = monitor::assess(&rules(design)?, &evidence)?;
+    let evidence = Evidence { looks: &looks, sending: stage.sending(), guardrails: &[] };
+    let verdict = monitor::assess(rules, &evidence)?;
+    course.know(&verdict.against_control);
     Ok(Finding {
         action: verdict.action,
         reason: verdict.reason,

@@ -10,14 +10,14 @@ use cursus_ambient::Ambient;
 use cursus_claim::Claim;
 use cursus_ids::ExperimentName;
 use cursus_statistics::Fraction;
-use cursus_statistics::monitor::Sending;
 use sqlx::{Connection, PgConnection};
 
+use crate::audit::{Detail, Kind, MONITOR};
 use crate::error::Error;
-use crate::experiment::{Experiment, State};
+use crate::experiment::{By, Experiment, State};
 use crate::look::{self, Look, Sight};
-use crate::verdict::{self, Verdict};
-use crate::{experiments, metrics, store};
+use crate::verdict::{self, Stage, Verdict};
+use crate::{experiments, metrics, report, store};
 
 /// How often the clock is compared with what is due.
 const REST: Duration = Duration::from_millis(250);
@@ -43,9 +43,9 @@ impl Monitor {
         let partition = claim.partition.index().cast_signed();
         let mut rests: HashMap<ExperimentName, DateTime<Utc>> = HashMap::new();
         while !claim.yielding.is_cancelled() {
-            let maturing = store::experiments::maturing(&mut claim.conn, partition).await?;
-            rests.retain(|name, _| maturing.contains(name));
-            for name in maturing {
+            let watchable = store::experiments::watchable(&mut claim.conn, partition).await?;
+            rests.retain(|name, _| watchable.contains(name));
+            for name in watchable {
                 if rests.get(&name).is_some_and(|until| self.ambient.now() < *until) {
                     continue;
                 }
@@ -73,9 +73,13 @@ impl Monitor {
     ) -> Result<DateTime<Utc>, Error> {
         let experiment = experiments::get(conn, name).await?;
         let now = self.ambient.now();
-        let Some(deadline) = experiment.deadline.filter(|_| experiment.state == State::Maturing)
-        else {
-            return Ok(now);
+        let deadline = match (experiment.state, experiment.deadline) {
+            (State::Maturing, Some(deadline)) => deadline,
+            (State::Running, _) if experiment.design.is_open_ended() => {
+                self.look(conn, &experiment, now, now).await?;
+                return Ok(now + TimeDelta::minutes(1));
+            }
+            _ => return Ok(now),
         };
         if now >= deadline + SETTLE {
             if self.is_told(conn, deadline, now).await? {
@@ -124,18 +128,21 @@ impl Monitor {
         deadline: DateTime<Utc>,
     ) -> Result<(), Error> {
         if experiment.design.arms.len() < 2 {
-            return keep(conn, experiment, None, State::Decidable).await;
+            return keep(conn, experiment, None, (State::Decidable, deadline)).await;
         }
-        let census = experiments::census(conn, experiment, deadline).await?;
-        let look = Look {
-            time: self.ambient.now(),
-            spending_time: Fraction::ONE,
-            sight: Sight::new(&census.whole),
-        };
+        let census = report::census(conn, experiment, deadline).await?;
+        let time = self.ambient.now();
+        let sight = Sight::new(&experiment.design, &census.whole);
         let looks = store::looks::all(conn, &experiment.name).await?;
-        let taken = judged(experiment, looks, look).await?;
+        let spending_time = if experiment.design.is_open_ended() {
+            look::share_of_run(experiment.start_time.unwrap_or(time), deadline)
+        } else {
+            Fraction::ONE
+        };
+        let look = Look { time, spending_time, sight };
+        let taken = judged(experiment, looks, look, Stage::Last).await?;
         tracing::info!(experiment.name = %experiment.name, verdict = taken.verdict.reason_code, "`{}` is decidable", experiment.name);
-        keep(conn, experiment, Some(taken), State::Decidable).await
+        keep(conn, experiment, Some(taken), (State::Decidable, deadline)).await
     }
 
     /// A look on the way, if both clocks have moved on far enough.
@@ -148,20 +155,24 @@ impl Monitor {
     ) -> Result<(), Error> {
         let design = &experiment.design;
         let looks = store::looks::all(conn, &experiment.name).await?;
-        let exposures = store::census::exposed_by_minute(conn, &experiment.name).await?;
-        let spending_time = look::spending_time(design, &exposures, now, deadline)?;
+        let spending_time = if design.is_open_ended() {
+            look::share_of_run(experiment.start_time.unwrap_or(now), now)
+        } else {
+            let exposures = report::exposures(conn, experiment).await?;
+            look::spending_time(design, &exposures, now, deadline)?
+        };
         // Counting is what costs, so it is left until the other clock is known to have moved.
-        if !look::is_later(looks.last(), spending_time) {
+        if !look::is_later(design, looks.last(), spending_time, now) {
             return Ok(());
         }
-        let census = experiments::census(conn, experiment, now).await?;
-        let sight = Sight::new(&census.whole);
+        let census = report::census(conn, experiment, now).await?;
+        let sight = Sight::new(design, &census.whole);
         if !look::knows_more(design, looks.last(), &sight) {
             return Ok(());
         }
         let look = Look { time: now, spending_time, sight };
-        let taken = judged(experiment, looks, look).await?;
-        keep(conn, experiment, Some(taken), State::Maturing).await
+        let taken = judged(experiment, looks, look, experiment.stage()).await?;
+        keep(conn, experiment, Some(taken), (experiment.state, now)).await
     }
 }
 
@@ -173,11 +184,31 @@ struct Taken {
 }
 
 /// Off the threads that answer calls: boundaries take milliseconds to compute.
-async fn judged(experiment: &Experiment, mut looks: Vec<Look>, look: Look) -> Result<Taken, Error> {
+async fn judged(
+    experiment: &Experiment,
+    mut looks: Vec<Look>,
+    look: Look,
+    stage: Stage,
+) -> Result<Taken, Error> {
     let design = experiment.design.clone();
-    looks.push(look.clone());
     let judging = tokio::task::spawn_blocking(move || {
-        let verdict = verdict::judge(&design, &looks, Sending::Complete)?;
+        // The last look at a test without a deadline may know nothing new. Then what was known is judged for the last
+        // time, as a look that takes no part would forget it.
+        let is_repeated = design.is_open_ended()
+            && stage == Stage::Last
+            && !looks.is_empty()
+            && !look::knows_more(&design, looks.last(), &look.sight);
+        let number = looks.len() + 1;
+        let look = match looks.last() {
+            Some(last) if is_repeated => Look { time: look.time, ..last.clone() },
+            _ => {
+                looks.push(look.clone());
+                look
+            }
+        };
+        let verdict = verdict::judge(&design, &looks, stage)?;
+        let look_count = u32::try_from(number).unwrap_or(u32::MAX);
+        let verdict = Verdict { look_count, ..verdict };
         Ok((verdict::statistics(&design, &look.sight), verdict, look))
     });
     let (statistics, verdict, look) = judging.await?.map_err(Error::Statistics)?;
@@ -189,20 +220,32 @@ async fn keep(
     conn: &mut PgConnection,
     seen: &Experiment,
     taken: Option<Taken>,
-    state: State,
+    (state, now): (State, DateTime<Utc>),
 ) -> Result<(), Error> {
     let mut tx = conn.begin().await?;
     let mut experiment = experiments::lock(&mut tx, &seen.name).await?;
-    if experiment.state != State::Maturing {
+    let is_as_seen = experiment.state == seen.state && experiment.deadline == seen.deadline;
+    if !is_as_seen {
         return Ok(());
     }
     if let Some(Taken { look, statistics, verdict }) = &taken {
         store::looks::insert(&mut tx, &seen.name, look, statistics, verdict).await?;
+        let by = By { actor: MONITOR.to_owned(), now: look.time };
+        let detail = Detail {
+            arm: verdict.arm,
+            reason: verdict.reason_code.clone(),
+            look_number: Some(verdict.look_count),
+            action: Some(verdict.action),
+            ..Detail::default()
+        };
+        store::audit::add(&mut tx, &seen.name, Kind::LookTaken, &by, &detail).await?;
         metrics::LOOKS.inc();
     }
     if state != experiment.state {
         experiment.state = state;
         store::experiments::update(&mut tx, &experiment).await?;
+        // What is over teaches what to expect.
+        store::curves::note(&mut tx, &seen.name, &experiment.design, now).await?;
     }
     Ok(tx.commit().await?)
 }

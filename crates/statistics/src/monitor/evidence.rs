@@ -29,13 +29,15 @@ pub struct ArmCounts {
 /// One look at all arms.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Look {
-    /// The maturity at this look, from [`crate::response::spending_time`]. A look at 1 is the final one.
+    /// The maturity at this look, from [`crate::response::spending_time`]. With a deadline the look at 1 is the final
+    /// one; an open-ended test goes on, and says here how much of its shortest duration has passed.
     pub spending_time: Fraction,
     pub arms: Vec<ArmCounts>,
 }
 
 impl Look {
-    pub fn is_final(&self) -> bool {
+    /// Whether every outcome counted here is settled.
+    pub fn is_mature(&self) -> bool {
         self.spending_time >= Fraction::ONE
     }
 }
@@ -70,7 +72,7 @@ impl Evidence<'_> {
     pub(super) fn check(&self, design: &Design) -> Result<&Look, Error> {
         let expected = design.arms();
         for (index, look) in self.looks.iter().enumerate() {
-            if index + 1 < self.looks.len() && look.is_final() {
+            if index + 1 < self.looks.len() && design.ends_at(look) {
                 return Err(Error::LookAfterFinal(index + 1));
             }
             if look.arms.len() != expected {
@@ -107,7 +109,7 @@ pub(super) struct Admitted {
     pub(super) rates: Vec<Proportion>,
     /// The early among the responders; none where nobody has responded.
     promptness: Vec<Option<Proportion>>,
-    is_final: bool,
+    is_mature: bool,
 }
 
 impl Admitted {
@@ -135,10 +137,10 @@ impl Admitted {
         }
     }
 
-    /// Whether a lead of `arm` over `other` may be mere speed. At the deadline speed no longer matters: outcomes are
-    /// what arrived by then.
+    /// Whether a lead of `arm` over `other` may be mere speed. Once outcomes are settled, as at the deadline, speed no
+    /// longer matters.
     pub(super) fn is_timing_suspicious(&self, arm: usize, other: usize) -> bool {
-        !self.is_final && self.timing_z(arm, other).abs() >= TIMING_LIMIT
+        !self.is_mature && self.timing_z(arm, other).abs() >= TIMING_LIMIT
     }
 
     /// The most suspicious timing of `arm` against any other arm.
@@ -158,24 +160,8 @@ impl Admitted {
     }
 }
 
-/// The looks that take part, and whether the last one does.
-pub(super) fn admit(design: &Design, looks: &[Look]) -> (Vec<Admitted>, Admission) {
-    let mut admitted: Vec<Admitted> = Vec::new();
-    let mut admission = Admission::Immature;
-    for look in looks {
-        let before = admitted.last().map_or(0.0, |look| look.time.information);
-        match judge(design, look, before) {
-            Ok(look) => {
-                admitted.push(look);
-                admission = Admission::Admitted;
-            }
-            Err(reason) => admission = reason,
-        }
-    }
-    (admitted, admission)
-}
-
-fn judge(design: &Design, look: &Look, before: f64) -> Result<Admitted, Admission> {
+/// Whether a look takes part in a test that knew this much `before`.
+pub(super) fn admit(design: &Design, look: &Look, before: f64) -> Result<Admitted, Admission> {
     if look.spending_time < design.maturity_gate {
         return Err(Admission::Immature);
     }
@@ -188,7 +174,7 @@ fn judge(design: &Design, look: &Look, before: f64) -> Result<Admitted, Admissio
     if events < design.minimum_events || !informative {
         return Err(Admission::TooFewEvents);
     }
-    if look.is_final() {
+    if design.ends_at(look) {
         information = information.max(FORCED_GROWTH * before);
     } else if information < GROWTH * before {
         return Err(Admission::LittleNewInformation);
@@ -200,7 +186,7 @@ fn judge(design: &Design, look: &Look, before: f64) -> Result<Admitted, Admissio
         time: LookTime { information, spending_time: look.spending_time },
         rates,
         promptness: look.arms.iter().map(early).collect(),
-        is_final: look.is_final(),
+        is_mature: look.is_mature(),
     })
 }
 
@@ -228,35 +214,42 @@ mod tests {
         Look { spending_time: Fraction::new(spending_time).unwrap(), arms: vec![arm, arm] }
     }
 
-    fn admission(looks: &[Look]) -> Admission {
-        admit(&design(), looks).1
+    /// What comes of each look in turn.
+    fn admissions(looks: &[Look]) -> Vec<Result<f64, Admission>> {
+        let mut before = 0.0;
+        let each = |look| {
+            let admitted = admit(&design(), look, before).map(|look| look.time.information);
+            before = admitted.unwrap_or(before);
+            admitted
+        };
+        looks.iter().map(each).collect()
     }
 
     #[test]
     fn a_look_before_the_gate_or_below_the_minima_is_not_admitted() {
-        assert_eq!(admission(&[look(0.79, 100)]), Admission::Immature);
-        assert_eq!(admission(&[look(0.8, 9)]), Admission::TooFewEvents);
-        assert_eq!(admission(&[look(0.8, 1_000)]), Admission::TooFewEvents);
-        assert_eq!(admission(&[look(0.8, 10)]), Admission::Admitted);
+        let refused = |look: Look| admissions(&[look])[0].unwrap_err();
+        assert_eq!(refused(look(0.79, 100)), Admission::Immature);
+        assert_eq!(refused(look(0.8, 9)), Admission::TooFewEvents);
+        assert_eq!(refused(look(0.8, 1_000)), Admission::TooFewEvents);
+        assert!(admissions(&[look(0.8, 10)])[0].is_ok());
         let mut few = look(0.9, 100);
         few.arms[1] = ArmCounts { sent: 99, responders: 30, early_responders: 0 };
-        assert_eq!(admission(&[few]), Admission::TooFewSent);
+        assert_eq!(refused(few), Admission::TooFewSent);
     }
 
     #[test]
     fn a_look_that_learned_little_or_lost_events_is_skipped() {
         for responders in [100, 90] {
-            let (admitted, last) = admit(&design(), &[look(0.8, 100), look(0.9, responders)]);
-            assert_eq!((admitted.len(), last), (1, Admission::LittleNewInformation));
+            let admissions = admissions(&[look(0.8, 100), look(0.9, responders)]);
+            assert_eq!(admissions[1], Err(Admission::LittleNewInformation));
         }
     }
 
     #[test]
     fn the_final_look_is_forced_even_after_losing_events() {
-        let (admitted, last) = admit(&design(), &[look(0.8, 100), look(1.0, 90)]);
-        assert_eq!(last, Admission::Admitted);
-        let (first, second) = (admitted[0].time.information, admitted[1].time.information);
-        assert!((second / first - FORCED_GROWTH).abs() < 1e-12);
+        let admissions = admissions(&[look(0.8, 100), look(1.0, 90)]);
+        let growth = admissions[1].unwrap() / admissions[0].unwrap();
+        assert!((growth - FORCED_GROWTH).abs() < 1e-12);
     }
 
     #[test]

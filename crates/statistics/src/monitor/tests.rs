@@ -3,8 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::anytime::NormalMixture;
 use crate::assignment::Weights;
 use crate::number::{Alpha, Fraction};
+use crate::spending::Spending;
 
 fn design(arms: usize) -> Design {
     Design::standard(Weights::equal(arms).unwrap())
@@ -188,6 +190,57 @@ fn an_arm_nothing_was_sent_to_is_read_as_nothing() {
     check(&verdict, Action::Hold, "INCONCLUSIVE_AT_DEADLINE", None);
 }
 
+fn mixture() -> NormalMixture {
+    NormalMixture::sharpest_at(2_000.0, Alpha::FIVE_PERCENT).unwrap()
+}
+
+#[test]
+fn fast_mode_judges_from_half_of_the_answers_on() {
+    let fast = Design::fast(Weights::equal(2).unwrap());
+    let looks = [look(0.5, &[500, 900])];
+    check(&verdict(&fast, &looks), Action::Promote, "SIGNIFICANT_BEST", Some(1));
+    let early = [look(0.49, &[500, 900])];
+    check(&verdict(&fast, &early), Action::Continue, "IMMATURE_OR_TOO_FEW_EVENTS", None);
+}
+
+#[test]
+fn an_open_ended_test_waits_a_week_and_then_goes_on_until_it_is_decided() {
+    let design = Design::open_ended(Weights::equal(2).unwrap(), mixture());
+    let (early, even) = (look(0.9, &[300, 900]), look(1.0, &[1_000, 1_010]));
+    let waiting = verdict(&design, &[early]);
+    check(&waiting, Action::Continue, "IMMATURE_OR_TOO_FEW_EVENTS", None);
+    let undecided = verdict(&design, &[even.clone(), look(1.0, &[1_100, 1_120])]);
+    check(&undecided, Action::Continue, "NOT_SIGNIFICANT_YET", None);
+    let decided = verdict(&design, &[even, speedy(1.0, &[1_100, 1_350])]);
+    check(&decided, Action::Promote, "SIGNIFICANT_BEST", Some(1));
+    let test = decided.test.unwrap();
+    assert!(test.sequential_p < 0.05 && test.smallest_z >= test.boundary);
+}
+
+#[test]
+fn an_open_ended_p_value_remembers_the_strongest_look_of_the_leader() {
+    let design = Design::open_ended(Weights::equal(2).unwrap(), mixture());
+    let (strong, weak) = (look(1.0, &[1_000, 1_120]), look(1.0, &[1_300, 1_330]));
+    let of = |looks: &[Look]| verdict(&design, looks).test.unwrap().sequential_p;
+    let alone = |look: &Look| of(std::slice::from_ref(look));
+    let both = of(&[strong.clone(), weak.clone()]);
+    assert!((both - alone(&strong)).abs() <= 0.0);
+    assert!(alone(&weak) > both);
+}
+
+#[test]
+fn a_replay_says_what_was_decided_at_every_look() {
+    let design = with_control(WhenInconclusive::Control);
+    let looks = [look(0.5, &[400, 410]), look(0.85, &[800, 810]), look(1.0, &[1_000, 1_010])];
+    let harm = [unsubscribes(&[40, 10])];
+    let evidence = Evidence { looks: &looks, sending: Sending::Complete, guardrails: &harm };
+    let replayed = replay(&design, &evidence).unwrap();
+    let actions: Vec<Action> = replayed.iter().map(|decision| decision.action).collect();
+    assert_eq!(actions, [Action::Continue, Action::Continue, Action::PromoteControl]);
+    assert_eq!(replayed[0].statistic, None);
+    assert_eq!(replayed[2].statistic.unwrap().leader, 1);
+}
+
 #[test]
 fn a_control_that_is_not_an_arm_is_refused() {
     let design = Design { control: Some(2), ..design(2) };
@@ -228,6 +281,14 @@ prop_compose! {
     }
 }
 
+fn any_method() -> impl Strategy<Value = Method> {
+    prop_oneof![
+        Just(Method::GroupSequential(Spending::OBrienFleming)),
+        Just(Method::GroupSequential(Spending::Pocock)),
+        Just(Method::Anytime(mixture())),
+    ]
+}
+
 fn any_policy() -> impl Strategy<Value = WhenInconclusive> {
     prop_oneof![
         Just(WhenInconclusive::PosteriorBest),
@@ -237,13 +298,13 @@ fn any_policy() -> impl Strategy<Value = WhenInconclusive> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn whatever_was_counted_the_ladder_answers_the_same_twice_or_refuses(
         looks in any_looks(3),
         control in proptest::option::of(0..4_usize),
-        when_inconclusive in any_policy(),
+        (method, when_inconclusive) in (any_method(), any_policy()),
         weights in proptest::collection::vec(0.0..2.0_f64, 3),
         alpha in 1e-12..0.999_f64,
         events in proptest::collection::vec(any::<u64>(), 3),
@@ -252,6 +313,7 @@ proptest! {
         let Ok(weights) = Weights::new(weights) else { return Ok(()) };
         let design = Design {
             control,
+            method,
             when_inconclusive,
             alpha: Alpha::new(alpha).unwrap(),
             maturity_gate: Fraction::ZERO,
@@ -270,6 +332,24 @@ proptest! {
         let (once, twice) = (assess(&design, &evidence), assess(&design, &evidence));
         // Debug prints every bit of every number, and does not mind those that are not numbers.
         prop_assert_eq!(format!("{once:?}"), format!("{twice:?}"));
+        if let Ok(decisions) = replay(&design, &evidence) {
+            for (number, decision) in (1..).zip(&decisions) {
+                let guardrails = if number == looks.len() { evidence.guardrails } else { &[] };
+                let seen = Evidence { looks: &looks[..number], guardrails, ..evidence };
+                let then = assess(&design, &seen).unwrap();
+                prop_assert_eq!(
+                    (decision.action, &decision.reason, decision.winner, decision.admission),
+                    (then.action, &then.reason, then.winner, then.admission)
+                );
+                let statistic = then.test.map(|test| Statistic {
+                    information: test.information,
+                    boundary: test.boundary,
+                    leader: test.leader,
+                    smallest_z: test.smallest_z,
+                });
+                prop_assert_eq!(format!("{:?}", decision.statistic), format!("{statistic:?}"));
+            }
+        }
         if let Ok(verdict) = once {
             prop_assert!(!format!("{verdict:?}").contains("NaN"), "{:?}", verdict);
             prop_assert!(verdict.winner.is_none_or(|winner| winner < 3));

@@ -28,6 +28,29 @@ pub struct Verdict {
     pub arms: Vec<ArmReading>,
 }
 
+/// The bare judgement of one look, as it was when the look was taken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    pub spending_time: Fraction,
+    pub action: Action,
+    pub reason: Reason,
+    pub winner: Option<usize>,
+    pub admission: Admission,
+    /// None unless the look was admitted and the sample ratio believed.
+    pub statistic: Option<Statistic>,
+}
+
+/// How far the leader is ahead, and how far it must be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Statistic {
+    pub information: f64,
+    /// Infinite when the look spends nothing.
+    pub boundary: f64,
+    pub leader: usize,
+    /// The leader's z against the arm it beats least.
+    pub smallest_z: f64,
+}
+
 /// What should happen now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -100,7 +123,7 @@ pub struct Test {
     pub number: usize,
     pub information: f64,
     pub spending_time: Fraction,
-    /// Of the error probability.
+    /// Of the error probability; all of it when the test is open-ended.
     pub alpha_spent: f64,
     /// What the leader's smallest z must reach; infinite when this look spends nothing.
     pub boundary: f64,

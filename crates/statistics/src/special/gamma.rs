@@ -1,4 +1,4 @@
-//! The gamma function's logarithm and the upper tail of the gamma distribution, which is the tail of chi-square.
+//! Stirling's formula for the gamma function and the upper tail of the gamma distribution, which is the tail of chi-square.
 
 use std::f64::consts::TAU;
 
@@ -6,6 +6,7 @@ use std::f64::consts::TAU;
 const ITERATIONS: u32 = 100_000;
 
 /// `ln Γ(x)` for `x > 0`; not a number otherwise.
+#[cfg(test)]
 pub(crate) fn ln_gamma(x: f64) -> f64 {
     if x.is_nan() || x <= 0.0 {
         return f64::NAN;

@@ -59,7 +59,6 @@ struct Guarded {
 impl Config {
     fn design(self) -> Design {
         Design {
-            weights: Weights::new(self.weights).unwrap(),
             control: self.control,
             alpha: Alpha::new(self.alpha).unwrap(),
             maturity_gate: Fraction::new(self.maturity_gate).unwrap(),
@@ -72,6 +71,7 @@ impl Config {
                 Policy::Human => WhenInconclusive::Human,
             },
             sample_ratio_alarm: Alpha::new(self.srm_block_p).unwrap(),
+            ..Design::standard(Weights::new(self.weights).unwrap())
         }
     }
 }
@@ -87,7 +87,7 @@ impl Counted {
             spending_time: Fraction::new(self.u).unwrap(),
             arms: self.n.iter().zip(&self.x).zip(&self.early).map(arm).collect(),
         };
-        assert_eq!(look.is_final(), self.r#final);
+        assert_eq!(look.is_mature(), self.r#final);
         look
     }
 }

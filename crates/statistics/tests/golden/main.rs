@@ -4,7 +4,13 @@
 //! the file in `statistics/`; without either, or without the file, every test here says so and passes.
 
 #[cfg(test)]
+mod anytime;
+#[cfg(test)]
 mod decisions;
+#[cfg(test)]
+mod means;
+#[cfg(test)]
+mod planning;
 #[cfg(test)]
 mod primitives;
 #[cfg(test)]

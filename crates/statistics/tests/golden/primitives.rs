@@ -3,21 +3,20 @@
 use std::time::Duration;
 
 use cursus_statistics::assignment::{Allocation, Weights, choose, unit_interval};
+use cursus_statistics::bandit;
 use cursus_statistics::contingency;
-use cursus_statistics::effect::{Comparison, Sample, welch};
+use cursus_statistics::effect::Comparison;
+use cursus_statistics::fisher;
 use cursus_statistics::guardrail;
 use cursus_statistics::multiplicity;
 use cursus_statistics::posterior::{credible_interval, standing};
-use cursus_statistics::power::{
-    Effect, Progress, conditional_power, power, sample_size, sample_size_arcsine,
-};
 use cursus_statistics::response::{Batch, ResponseCurve, spending_time};
 use cursus_statistics::segment::heterogeneity;
 use cursus_statistics::{Alpha, Fraction, Proportion};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::vectors::{check, pair, present};
+use crate::vectors::{check, number, pair, present};
 
 fn alpha(confidence: f64) -> Alpha {
     Alpha::new(1.0 - confidence).unwrap()
@@ -64,6 +63,28 @@ fn two_proportions_agree() {
 }
 
 #[test]
+fn exact_tests_agree() {
+    #[derive(Deserialize)]
+    struct Input {
+        x_a: u64,
+        n_a: u64,
+        x_b: u64,
+        n_b: u64,
+    }
+    check("fisher_exact", |input: Input| {
+        let exact = fisher::exact(Comparison {
+            baseline: proportion(input.x_a, input.n_a),
+            arm: proportion(input.x_b, input.n_b),
+        });
+        json!({
+            "p_two_sided": exact.p_two_sided,
+            "p_b_greater": exact.p_arm_greater,
+            "p_b_less": exact.p_arm_less,
+        })
+    });
+}
+
+#[test]
 fn homogeneity_of_arms_agrees() {
     #[derive(Deserialize)]
     struct Input {
@@ -75,36 +96,6 @@ fn homogeneity_of_arms_agrees() {
             input.x.into_iter().zip(input.n).map(|(x, n)| proportion(x, n)).collect();
         let test = contingency::homogeneity(&arms).unwrap();
         json!({"chi2": test.statistic, "df": test.degrees_of_freedom, "p": test.p})
-    });
-}
-
-#[test]
-fn welch_agrees() {
-    #[derive(Deserialize)]
-    struct Input {
-        n1: u64,
-        mean1: f64,
-        var1: f64,
-        n2: u64,
-        mean2: f64,
-        var2: f64,
-        conf: f64,
-    }
-    check("welch", |input: Input| {
-        let baseline = Sample::new(input.n1, input.mean1, input.var1).unwrap();
-        let arm = Sample::new(input.n2, input.mean2, input.var2).unwrap();
-        let welch = welch(&baseline, &arm, alpha(input.conf));
-        json!({
-            "diff": welch.difference.value,
-            "se": welch.standard_error,
-            "df": welch.degrees_of_freedom,
-            "t": welch.t,
-            "p": welch.p_two_sided,
-            "ci": pair(welch.difference.interval),
-            "rel": welch.lift.map(|lift| lift.value),
-            "rel_se_delta": welch.lift_error,
-            "rel_ci_delta": welch.lift.map(|lift| pair(lift.interval)),
-        })
     });
 }
 
@@ -151,70 +142,24 @@ fn posteriors_agree() {
 }
 
 #[test]
-fn sample_sizes_agree() {
+fn allocations_of_bandits_agree() {
     #[derive(Deserialize)]
     struct Input {
-        p1: f64,
-        p2: f64,
-        alpha: f64,
-        power: f64,
-        ratio: f64,
+        x: Vec<u64>,
+        n: Vec<u64>,
+        prior: (u64, u64),
+        floor: f64,
     }
-    check("sample_size", |input: Input| {
-        let effect = Effect::new(input.p1, input.p2).unwrap();
-        let (alpha, wanted) = (Alpha::new(input.alpha).unwrap(), Alpha::new(input.power).unwrap());
-        let size = sample_size(effect, alpha, wanted, input.ratio).unwrap();
-        let arcsine = sample_size_arcsine(effect, alpha, wanted, input.ratio).unwrap();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a few thousand"
-        )]
-        let ceiling = size.ceil() as u64;
+    check("thompson_allocation", |input: Input| {
+        assert_eq!(input.prior, (1, 1), "the prior is flat");
+        let arms: Vec<_> =
+            input.x.into_iter().zip(input.n).map(|(x, n)| proportion(x, n)).collect();
+        let (standing, floor) = (standing(&arms), Fraction::new(input.floor).unwrap());
+        let shares = |weights: Weights| weights.shares().collect::<Vec<_>>();
         json!({
-            "n_per_arm": size,
-            "n_ceil": ceiling,
-            "power_at_ceil": power(effect, ceiling, ceiling, alpha).unwrap().get(),
-            "n_arcsine_h": arcsine,
+            "thompson": shares(bandit::thompson(&standing, floor).unwrap()),
+            "top_two": shares(bandit::top_two(&standing, floor).unwrap()),
         })
-    });
-}
-
-#[test]
-fn power_agrees() {
-    #[derive(Deserialize)]
-    struct Input {
-        p1: f64,
-        p2: f64,
-        n1: u64,
-        n2: u64,
-        alpha: f64,
-    }
-    check("power", |input: Input| {
-        let effect = Effect::new(input.p1, input.p2).unwrap();
-        let power = power(effect, input.n1, input.n2, Alpha::new(input.alpha).unwrap());
-        json!({"power": power.unwrap().get()})
-    });
-}
-
-#[test]
-fn conditional_power_agrees() {
-    #[derive(Deserialize)]
-    struct Input {
-        z: f64,
-        info: f64,
-        info_max: f64,
-        c_final: f64,
-        theta: f64,
-    }
-    check("conditional_power", |input: Input| {
-        let progress = Progress {
-            z: input.z,
-            information: input.info,
-            final_information: input.info_max,
-            final_boundary: input.c_final,
-        };
-        json!({"conditional_power": conditional_power(progress, input.theta).get()})
     });
 }
 
@@ -231,6 +176,20 @@ fn adjusted_p_values_agree() {
             "hochberg": multiplicity::hochberg(&input.p),
             "bh": multiplicity::benjamini_hochberg(&input.p),
         })
+    });
+}
+
+#[test]
+fn alarms_of_several_e_values_agree() {
+    #[derive(Deserialize)]
+    struct Input {
+        e: Vec<Value>,
+        alpha: f64,
+    }
+    check("e_bh", |input: Input| {
+        let alpha = Alpha::new(input.alpha).unwrap();
+        let e: Vec<f64> = input.e.iter().map(|e| number(e).unwrap()).collect();
+        json!({"rejected": multiplicity::e_benjamini_hochberg(&e, alpha)})
     });
 }
 
@@ -335,11 +294,12 @@ fn timing_agrees() {
         responders_b: u64,
     }
     check("timing_guard", |input: Input| {
-        let comparison = Comparison {
-            baseline: proportion(input.early_a, input.responders_a),
-            arm: proportion(input.early_b, input.responders_b),
-        };
-        json!({"z": comparison.pooled_z()})
+        // Arms without responders have no timing, and so no difference in it.
+        let early = Proportion::new(input.early_a, input.responders_a)
+            .ok()
+            .zip(Proportion::new(input.early_b, input.responders_b).ok());
+        let z = early.map_or(0.0, |(baseline, arm)| Comparison { baseline, arm }.pooled_z());
+        json!({"z": z})
     });
 }
 

@@ -52,13 +52,42 @@ fn boundaries_agree() {
     // density is left, is off by that over the density: 1e-5 near 7, nothing below 6.
     let granularity = |z: f64| 4.4e-16 / (0.797_884_560_802_865_4 * (-0.5 * z * z).exp());
     check_allowing("gst_bounds", granularity, |input: Input| {
-        assert_eq!(input.sides, 2, "boundaries are two-sided");
-        let boundaries = schedule(&input.info, &input.spending_time)
-            .boundaries(input.spending.spending(input.hsd_gamma), Alpha::new(input.alpha).unwrap());
+        let schedule = schedule(&input.info, &input.spending_time);
+        let spending = input.spending.spending(input.hsd_gamma);
+        let alpha = Alpha::new(input.alpha).unwrap();
+        let boundaries = match input.sides {
+            1 => schedule.boundaries_one_sided(spending, alpha),
+            _ => schedule.boundaries(spending, alpha),
+        };
         json!({
             "z": boundaries.iter().map(|boundary| real(boundary.z)).collect::<Vec<_>>(),
             "cumulative_alpha":
                 boundaries.iter().map(|boundary| boundary.cumulative_alpha).collect::<Vec<_>>(),
+        })
+    });
+}
+
+#[test]
+fn operating_characteristics_agree() {
+    #[derive(Deserialize)]
+    struct Input {
+        looks: u32,
+        spending: Shape,
+        alpha: f64,
+        drift: f64,
+    }
+    check("gst_operating_characteristics", |input: Input| {
+        let information: Vec<f64> = (1..=input.looks).map(f64::from).collect();
+        let times: Vec<f64> = information.iter().map(|k| k / f64::from(input.looks)).collect();
+        let schedule = schedule(&information, &times);
+        let (spending, alpha) = (input.spending.spending(-4.0), Alpha::new(input.alpha).unwrap());
+        let found = schedule.characteristics(spending, alpha, input.drift);
+        let none = schedule.characteristics(spending, alpha, 0.0);
+        json!({
+            "power_upper": found.above,
+            "power_lower": found.below,
+            "expected_information_fraction": found.expected_information,
+            "null_expected_information_fraction": none.expected_information,
         })
     });
 }
@@ -87,7 +116,7 @@ fn monitored_experiments_agree() {
         let information: Vec<f64> = comparisons.iter().map(|pair| information(*pair)).collect();
         let statistics: Vec<f64> = comparisons.iter().map(|pair| pair.pooled_z().abs()).collect();
         let alpha = Alpha::new(input.alpha).unwrap();
-        let spending = input.spending.spending(0.0);
+        let spending = input.spending.spending(-4.0);
         let look = |k: usize| -> Value {
             let schedule = schedule(&information[..=k], &input.spending_time[..=k]);
             let boundary = schedule.boundaries(spending, alpha)[k].z;

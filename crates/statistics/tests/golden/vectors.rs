@@ -1,9 +1,57 @@
 //! Reading the vectors and comparing answers with them.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+
+/// Every suite there is.
+pub(crate) const SUITES: [&str; 33] = [
+    "anytime_normal_mixture",
+    "beta_binomial_cs",
+    "beta_posterior",
+    "binomial_ci",
+    "conditional_power",
+    "contingency_chi2",
+    "cuped",
+    "decision",
+    "e_bh",
+    "fisher_exact",
+    "gbstats_sequential_absolute",
+    "gst_bounds",
+    "gst_monitor",
+    "gst_operating_characteristics",
+    "guardrail",
+    "hash_assignment",
+    "hash_assignment_bulk",
+    "msprt",
+    "multiplicity",
+    "normal_posterior",
+    "power",
+    "ratio_metric",
+    "safe_logrank",
+    "sample_size",
+    "segment_heterogeneity",
+    "spending_time",
+    "srm_chi2",
+    "srm_sequential",
+    "test_and_roll",
+    "thompson_allocation",
+    "timing_guard",
+    "two_prop_z",
+    "welch",
+];
+
+/// Where suites are tested.
+const TESTS: [&str; 6] = [
+    include_str!("anytime.rs"),
+    include_str!("decisions.rs"),
+    include_str!("means.rs"),
+    include_str!("planning.rs"),
+    include_str!("primitives.rs"),
+    include_str!("sequential.rs"),
+];
 
 /// Runs `answer` on the input of every case of a suite and compares what it returns with everything the case expects;
 /// answers the case does not mention are ignored.
@@ -17,10 +65,7 @@ pub(crate) fn check_allowing<Input: DeserializeOwned>(
     error: impl Fn(f64) -> f64,
     answer: impl Fn(Input) -> Value,
 ) {
-    let Some(vectors) = load() else {
-        eprintln!("skipped: the golden vectors are not here; set CURSUS_GOLDEN or CURSUS_DATA");
-        return;
-    };
+    let Some(vectors) = load() else { return };
     let tolerance = &vectors["tolerance"][suite];
     let (absolute, relative) =
         (number(&tolerance["abs"]).unwrap(), number(&tolerance["rel"]).unwrap());
@@ -55,14 +100,21 @@ pub(crate) fn present(value: Value) -> Value {
     Value::Object(members.into_iter().filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>())
 }
 
+/// None, said aloud, where there are no vectors. A file that was named but cannot be read is a mistake.
 fn load() -> Option<Value> {
     #[expect(clippy::disallowed_methods, reason = "a test is not configured through clap")]
-    let path = std::env::var("CURSUS_GOLDEN").map(PathBuf::from).or_else(|_| {
-        std::env::var("CURSUS_DATA")
-            .map(|folder| PathBuf::from(folder).join("statistics").join("golden.json"))
-    });
-    let text = std::fs::read_to_string(path.ok()?).ok()?;
-    Some(serde_json::from_str(&text).unwrap())
+    let setting = |name| std::env::var(name).ok().map(PathBuf::from);
+    let named = setting("CURSUS_GOLDEN");
+    let text = if let Some(path) = named {
+        Some(std::fs::read_to_string(path).unwrap())
+    } else {
+        let path = setting("CURSUS_DATA").map(|data| data.join("statistics").join("golden.json"));
+        path.and_then(|path| std::fs::read_to_string(path).ok())
+    };
+    if text.is_none() {
+        eprintln!("skipped: the golden vectors are not here; set CURSUS_GOLDEN or CURSUS_DATA");
+    }
+    text.map(|text| serde_json::from_str(&text).unwrap())
 }
 
 fn compare(
@@ -101,11 +153,33 @@ fn is_close(got: &Value, expected: &Value, allowed: &dyn Fn(f64) -> f64) -> bool
     }
 }
 
-fn number(value: &Value) -> Option<f64> {
+/// A number, infinities by name.
+pub(crate) fn number(value: &Value) -> Option<f64> {
     match value.as_str() {
         Some("inf") => Some(f64::INFINITY),
         Some("-inf") => Some(f64::NEG_INFINITY),
         _ => value.as_f64(),
+    }
+}
+
+#[test]
+fn every_suite_is_tested_once() {
+    for suite in SUITES {
+        let named = format!("(\"{suite}\"");
+        let tests: usize = TESTS.iter().map(|tests| tests.matches(&named).count()).sum();
+        assert_eq!(tests, 1, "suite {suite} is tested {tests} times");
+    }
+}
+
+#[test]
+fn the_vectors_hold_cases_of_every_suite_and_no_other() {
+    let Some(vectors) = load() else { return };
+    let suites = vectors["suites"].as_object().unwrap();
+    let found: BTreeSet<&str> = suites.keys().map(String::as_str).collect();
+    assert_eq!(found, BTreeSet::from(SUITES));
+    for (suite, cases) in suites {
+        assert!(!cases.as_array().unwrap().is_empty(), "suite {suite} is empty");
+        assert!(number(&vectors["tolerance"][suite]["rel"]).is_some(), "{suite} has no tolerance");
     }
 }
 

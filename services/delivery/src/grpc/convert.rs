@@ -300,6 +300,7 @@ pub(crate) fn encoded(outcome: &Outcome) -> Vec<u8> {
         actor: actor.into(),
         reason: reason.to_owned(),
         url: url.to_owned(),
+        privacy_proxy: about.privacy_proxy,
     }
     .encode_to_vec()
 }

@@ -149,6 +149,7 @@ pub(crate) fn facts(
     rows: &[Row],
     broadcast: &Broadcast,
     labels: &[String],
+    proxied: &HashSet<String>,
     now: DateTime<Utc>,
 ) -> Vec<Outcome> {
     let kind = |place: &Place| match place {
@@ -165,6 +166,7 @@ pub(crate) fn facts(
             arm: row.place.arm().to_owned(),
             released: false,
             segments: labelled(labels, row.labels),
+            privacy_proxy: proxied.contains(row.contact.as_ref()),
         };
         Some(Outcome { kind: kind(&row.place)?, time: now, about })
     };

@@ -1,5 +1,7 @@
 //! What recipients did, each thing once.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use cursus_ids::{BroadcastName, WorkspaceId};
 use sqlx::PgConnection;
@@ -68,6 +70,7 @@ pub(crate) async fn sent(
             arm: row.arm,
             released: row.released,
             segments: labelled(&row.labels, row.label_bits),
+            privacy_proxy: false,
         };
         let place = usize::try_from(row.position - 1).ok().and_then(|n| found.get_mut(n));
         let place = place.expect("positions count what was asked for, from 1");
@@ -110,4 +113,47 @@ pub(crate) async fn insert(
         Some((row.message_id.into(), kind, row.link_number.cast_unsigned(), actor))
     });
     Ok(recorded.collect())
+}
+
+/// Remembers that machines opened messages to these contacts.
+pub(crate) async fn remember_machines(
+    conn: &mut PgConnection,
+    contacts: &[(String, String)],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let (workspaces, contacts): (Vec<String>, Vec<String>) = contacts.iter().cloned().unzip();
+    sqlx::query!(
+        // In order, so that two transactions can wait for each other, not both.
+        "insert into machine_opens (workspace_id, contact_id, open_time)
+         select distinct workspace_id, contact_id, $3::timestamptz
+         from unnest($1::text[], $2::text[]) as opened (workspace_id, contact_id)
+         order by workspace_id, contact_id
+         on conflict (workspace_id, contact_id) do update
+         set open_time = greatest(machine_opens.open_time, excluded.open_time)",
+        &workspaces,
+        &contacts,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Which of these contacts got messages that machines opened since then.
+pub(crate) async fn opened_by_machines(
+    conn: &mut PgConnection,
+    workspace: &WorkspaceId,
+    contacts: &[String],
+    since: DateTime<Utc>,
+) -> Result<HashSet<String>, sqlx::Error> {
+    let opened = sqlx::query_scalar!(
+        "select contact_id from machine_opens
+         where workspace_id = $1 and contact_id = any($2) and open_time >= $3",
+        workspace.as_ref(),
+        contacts,
+        since,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(opened.into_iter().collect())
 }

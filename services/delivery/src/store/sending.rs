@@ -24,6 +24,8 @@ pub(crate) struct Leased {
     pub(crate) labels: i64,
     pub(crate) attempt_count: i32,
     pub(crate) first_attempt_time: Option<DateTime<Utc>>,
+    /// Whether machines opened earlier messages to the contact, if somebody asked.
+    pub(crate) privacy_proxy: bool,
 }
 
 /// What changes about a message once something has come of it.
@@ -177,6 +179,7 @@ pub(crate) async fn lease(
         labels: row.labels,
         attempt_count: row.attempt_count,
         first_attempt_time: row.first_attempt_time,
+        privacy_proxy: false,
     });
     Ok(leased.collect())
 }
@@ -345,6 +348,7 @@ pub(crate) async fn doubt_committing(
         labels: row.labels,
         attempt_count: row.attempt_count,
         first_attempt_time: row.first_attempt_time,
+        privacy_proxy: false,
     });
     Ok(doubtful.collect())
 }

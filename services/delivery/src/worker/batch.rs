@@ -216,6 +216,7 @@ impl Mailing {
             arm: leased.arm.clone(),
             released: leased.released,
             segments: labelled(&self.terms.labels, leased.labels),
+            privacy_proxy: leased.privacy_proxy,
         }
     }
 

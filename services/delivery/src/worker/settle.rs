@@ -160,6 +160,7 @@ mod tests {
             labels: 0,
             attempt_count,
             first_attempt_time: first_attempt.map(|ago| now() - ago),
+            privacy_proxy: false,
         }
     }
 

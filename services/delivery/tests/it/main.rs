@@ -8,6 +8,7 @@ mod crash;
 mod ledger;
 mod outage;
 mod peers;
+mod proxies;
 mod suppression;
 mod tracking;
 mod watch;

@@ -158,7 +158,7 @@ fn assign_units(request: AssignUnitsRequest) -> AssignUnitsResponse {
             _ if id.ends_with(['1', '3', '5', '7', '9']) => (Group::Test, "b"),
             _ => (Group::Test, "a"),
         };
-        Assignment { group: group.into(), arm: arm.to_owned(), unit, imported: false }
+        Assignment { group: group.into(), arm: arm.to_owned(), unit, ..Assignment::default() }
     };
     AssignUnitsResponse { assignments: request.units.into_iter().map(assign).collect() }
 }

@@ -43,6 +43,14 @@ pub(super) fn at(time: DateTime<Utc>, id: impl std::fmt::Display) -> String {
     format!("{}/{id}", time.timestamp_micros())
 }
 
+/// A place in a numbered order: the number it ends with; 0 for the first page.
+pub(super) fn number<T: std::str::FromStr + Default>(token: &str) -> Result<T, Error> {
+    match place(token)? {
+        None => Ok(T::default()),
+        Some(place) => place.parse().map_err(|_| Error::PageToken),
+    }
+}
+
 /// Reads what [`at`] wrote.
 pub(super) fn read_at(place: &str) -> Result<(DateTime<Utc>, String), Error> {
     let (micros, id) = place.split_once('/').ok_or(Error::PageToken)?;

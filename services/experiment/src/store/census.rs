@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use cursus_ids::ExperimentName;
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
-use super::count;
-use crate::counts::{Census, Part, Tally};
-use crate::design::Design;
+use super::{count, join_by_hashing};
+use crate::counts::{Census, Part, Past, Tally};
+use crate::design::{Design, seconds};
 
 const HOLDOUT: i16 = -1;
 const RELEASED: i16 = -2;
@@ -21,6 +21,10 @@ struct Wanted {
     properties: Vec<String>,
     windows: Vec<f64>,
     earlies: Vec<f64>,
+    /// Whether units behind a privacy proxy are left out.
+    strict: Vec<bool>,
+    /// How far before the exposure; 0 for not at all.
+    pasts: Vec<f64>,
 }
 
 impl Wanted {
@@ -33,15 +37,19 @@ impl Wanted {
                 wanted.properties.push(metric.property().to_owned());
                 wanted.windows.push(metric.window_seconds);
                 wanted.earlies.push(early_seconds.min(metric.window_seconds));
+                wanted.strict.push(metric.counts_opens());
+                wanted.pasts.push(metric.covariate_seconds.unwrap_or_default());
             }
         }
         wanted
     }
 }
 
-/// What had happened before `as_of`. Answers within `early_seconds` of the exposure are early.
+/// What had happened before `as_of`. Answers within `early_seconds` of the exposure are early. Where nothing ends the
+/// test only units are counted whose answers are all in, as others would make arms that are answered sooner look better.
 ///
 /// Evidence and exposures meet here and not when they are written, because either may be told first.
+#[expect(clippy::too_many_lines, reason = "it is one query, so that all is of one moment")]
 pub(crate) async fn take(
     conn: &mut PgConnection,
     experiment: &ExperimentName,
@@ -50,48 +58,91 @@ pub(crate) async fn take(
     as_of: DateTime<Utc>,
 ) -> Result<Census, sqlx::Error> {
     let wanted = Wanted::new(design, early_seconds);
-    let rows = sqlx::query!(
+    let exposed_before =
+        if design.is_open_ended() { as_of - seconds(design.answering_seconds()) } else { as_of };
+    let looks_back = wanted.pasts.iter().any(|seconds| *seconds > 0.0);
+    // Rolled back in the end, so that the caller's other queries are planned as they were.
+    let mut tx = conn.begin().await?;
+    join_by_hashing(&mut tx).await?;
+    let rows = sqlx::query_as!(
+        Row,
         r#"with metrics as (
-             select * from unnest($3::smallint[], $4::text[], $5::text[], $6::float8[], $7::float8[])
-                 as named (metric, event, property, window_seconds, early_seconds)
-         ), answers as (
-             select exposures.contact_id, exposures.segments,
+             select * from unnest($3::smallint[], $4::text[], $5::text[], $6::float8[], $7::float8[], $8::boolean[],
+                                  $11::float8[])
+                 as named (metric, event, property, window_seconds, early_seconds, is_strict, past_seconds)
+         ), facts as (
+             select evidence.contact_id, evidence.event, evidence.outcome_time, evidence.micros,
+                    evidence.experiment_id in ('', $2) as is_ours,
+                    coalesce(words.actor, evidence.actor, case when evidence.human then 'HUMAN' else 'MACHINE' end)
+                        as actor
+             from evidence left join words using (workspace_id, source, outcome_id)
+             where evidence.workspace_id = $1
+               and evidence.event = any($4)
+               -- Opens and clicks of earlier campaigns tell of the past.
+               and (evidence.experiment_id in ('', $2) or $12 and evidence.source = 'delivery')
+               and evidence.outcome_time < $9
+         ), found as (
+             select exposures.contact_id, exposures.segments, metrics.metric, metrics.property = '' as is_conversion,
                     case when exposures.released then -2 else coalesce(exposures.arm, -1) end::smallint as part,
-                    metrics.metric,
-                    bool_or(evidence.human) as human,
-                    bool_or(evidence.human and evidence.outcome_time
-                        < exposures.exposure_time + interval '1 second' * metrics.early_seconds) as early,
-                    coalesce(sum((evidence.micros ->> metrics.property)::bigint) filter (where evidence.human), 0)
-                        as micros
+                    facts.actor, coalesce((facts.micros ->> metrics.property)::bigint, 0) as micros,
+                    facts.outcome_time < exposures.exposure_time as is_past,
+                    facts.outcome_time < exposures.exposure_time + interval '1 second' * metrics.early_seconds
+                        as is_early
              from metrics
-             join evidence on evidence.workspace_id = $1
-                          and evidence.event = metrics.event
-                          and evidence.experiment_id in ('', $2)
+             join facts on facts.event = metrics.event
              join exposures on exposures.workspace_id = $1
                            and exposures.experiment_id = $2
-                           and exposures.contact_id = evidence.contact_id
-             where evidence.outcome_time < $8
-               and exposures.exposure_time < $8
-               and evidence.outcome_time >= exposures.exposure_time
-               and evidence.outcome_time < exposures.exposure_time + interval '1 second' * metrics.window_seconds
-             group by exposures.workspace_id, exposures.experiment_id, exposures.contact_id, metrics.metric
+                           and exposures.contact_id = facts.contact_id
+             where exposures.exposure_time < $10
+               and facts.outcome_time >= exposures.exposure_time - interval '1 second' * metrics.past_seconds
+               and facts.outcome_time < exposures.exposure_time + interval '1 second' * metrics.window_seconds
+               and (facts.is_ours or facts.outcome_time < exposures.exposure_time)
+               and not (metrics.is_strict and exposures.privacy_proxy)
+         ), acts as (
+             -- A contact has one exposure, so what is taken of it is the same in all its rows.
+             select min(segments) as segments, min(part) as part, metric, is_conversion,
+                    case
+                        when bool_or(actor = 'HUMAN' and not is_past) then 'HUMAN'
+                        when bool_or(actor = 'SUSPECT' and not is_past) then 'SUSPECT'
+                        when bool_or(actor = 'UNKNOWN' and not is_past) then 'UNKNOWN'
+                        when bool_or(not is_past) then 'MACHINE'
+                    end as actor,
+                    bool_or(actor = 'HUMAN' and not is_past and is_early) as early,
+                    coalesce(sum(micros) filter (where actor = 'HUMAN' and not is_past), 0) as micros,
+                    coalesce(sum(micros) filter (where actor = 'HUMAN' and is_past), 0) as past_micros,
+                    bool_or(actor = 'HUMAN' and is_past) as has_past
+             from found
+             group by contact_id, metric, is_conversion
+         ), answers as (
+             -- Of a conversion whether it happened, as one whole.
+             select segments, metric, part, actor, early, micros,
+                    case when is_conversion then 1000000 * (actor = 'HUMAN')::int else micros end as level,
+                    case when is_conversion then 1000000 * has_past::int else past_micros end as past
+             from acts
          ), units as (
-             select segments, case when released then -2 else coalesce(arm, -1) end::smallint as part, count(*) as units
+             select segments, case when released then -2 else coalesce(arm, -1) end::smallint as part,
+                    count(*) as units, count(*) filter (where privacy_proxy) as proxies
              from exposures
-             where workspace_id = $1 and experiment_id = $2 and exposure_time < $8
+             where workspace_id = $1 and experiment_id = $2 and exposure_time < $10
              group by 1, 2
          )
          select segment as "segment!", part as "part!", -1::smallint as "metric!", sum(units)::bigint as "answered!",
-                0::bigint as "machine!", 0::bigint as "early!", 0::float8 as "total!", 0::float8 as "squares!"
-         from units cross join lateral unnest(array_append(segments, '')) as segment
+                sum(proxies)::bigint as "machine!", 0::bigint as "suspect!", 0::bigint as "unknown!",
+                0::bigint as "early!", 0::float8 as "total!", 0::float8 as "squares!",
+                0::float8 as "past!", 0::float8 as "past_squares!", 0::float8 as "products!"
+         from (select *, unnest(array_append(segments, '')) as segment from units) as listed
          group by 1, 2
          union all
-         select segment, part, metric, count(*) filter (where human), count(*) filter (where not human),
-                count(*) filter (where early),
+         select segment, part, metric, count(*) filter (where actor = 'HUMAN'),
+                count(*) filter (where actor = 'MACHINE'), count(*) filter (where actor = 'SUSPECT'),
+                count(*) filter (where actor = 'UNKNOWN'), count(*) filter (where early),
                 -- Exact until here, whatever order things came in, and rounded once.
                 (sum(micros) * 0.000001)::float8,
-                (sum(micros * micros) * 0.000000000001)::float8
-         from answers cross join lateral unnest(array_append(segments, '')) as segment
+                (sum(micros * micros) * 0.000000000001)::float8,
+                (sum(past) * 0.000001)::float8,
+                (sum(past * past) * 0.000000000001)::float8,
+                (sum(past * coalesce(level, 0)) * 0.000000000001)::float8
+         from (select *, unnest(array_append(segments, '')) as segment from answers) as listed
          group by 1, 2, 3"#,
         experiment.workspace.as_ref(),
         experiment.id.as_ref(),
@@ -100,12 +151,60 @@ pub(crate) async fn take(
         &wanted.properties,
         &wanted.windows,
         &wanted.earlies,
+        &wanted.strict,
         as_of,
+        exposed_before,
+        &wanted.pasts,
+        looks_back,
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *tx)
     .await?;
+    tx.rollback().await?;
+    Ok(read(design, rows))
+}
+
+/// What was counted of a metric, or of units, in one part of one segment.
+struct Row {
+    segment: String,
+    part: i16,
+    metric: i16,
+    answered: i64,
+    /// Of units: how many are behind a privacy proxy.
+    machine: i64,
+    suspect: i64,
+    unknown: i64,
+    early: i64,
+    total: f64,
+    squares: f64,
+    past: f64,
+    past_squares: f64,
+    products: f64,
+}
+
+impl Row {
+    fn tally(&self) -> Tally {
+        Tally {
+            answered: count(self.answered),
+            machine: count(self.machine),
+            suspect: count(self.suspect),
+            unknown: count(self.unknown),
+            excluded: 0,
+            early: count(self.early),
+            total: self.total,
+            squares: self.squares,
+        }
+    }
+
+    fn past(&self) -> Past {
+        Past { total: self.past, squares: self.past_squares, products: self.products }
+    }
+}
+
+fn read(design: &Design, rows: Vec<Row>) -> Census {
     let mut census = Census::empty(design.arms.len(), design.metrics.len());
-    for row in rows {
+    // Units come last, so that what is left out of a metric's is not overwritten.
+    let (units, answers): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.metric == UNITS);
+    for row in answers.into_iter().chain(units) {
         let part = match row.part {
             HOLDOUT => Part::Holdout,
             RELEASED => Part::Released,
@@ -114,19 +213,19 @@ pub(crate) async fn take(
         let Some(group) = census.group(&row.segment, part) else { continue };
         if row.metric == UNITS {
             group.units = count(row.answered);
-        } else if let Some(tally) =
-            usize::try_from(row.metric).ok().and_then(|metric| group.metrics.get_mut(metric))
-        {
-            *tally = Tally {
-                answered: count(row.answered),
-                machine: count(row.machine),
-                early: count(row.early),
-                total: row.total,
-                squares: row.squares,
-            };
+            for (tally, metric) in group.metrics.iter_mut().zip(&design.metrics) {
+                tally.excluded = if metric.counts_opens() { count(row.machine) } else { 0 };
+            }
+        } else if let Ok(metric) = usize::try_from(row.metric) {
+            if let Some(past) = group.pasts.get_mut(metric) {
+                *past = row.past();
+            }
+            if let Some(tally) = group.metrics.get_mut(metric) {
+                *tally = row.tally();
+            }
         }
     }
-    Ok(census)
+    census
 }
 
 /// How many units of the arms were exposed in each minute.

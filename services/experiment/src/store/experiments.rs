@@ -22,6 +22,9 @@ struct Row {
     exposure_end_time: Option<DateTime<Utc>>,
     deadline: Option<DateTime<Utc>>,
     decision: Option<serde_json::Value>,
+    stop: Option<serde_json::Value>,
+    expectation: Option<serde_json::Value>,
+    buckets: Option<serde_json::Value>,
 }
 
 impl Row {
@@ -47,6 +50,9 @@ impl Row {
             exposure_end_time: self.exposure_end_time,
             deadline: self.deadline,
             decision: self.decision.map(from_json).transpose()?,
+            stop: self.stop.map(from_json).transpose()?,
+            expectation: self.expectation.map(from_json).transpose()?,
+            buckets: self.buckets.map(from_json).transpose()?.unwrap_or_default(),
         })
     }
 }
@@ -58,9 +64,11 @@ pub(crate) async fn insert(
     partition: i16,
 ) -> Result<bool, sqlx::Error> {
     let design = to_json(&experiment.design)?;
+    let expectation = experiment.expectation.as_ref().map(to_json).transpose()?;
     let inserted = sqlx::query!(
-        "insert into experiments (workspace_id, experiment_id, display_name, design, state, assignments_digest, create_time, partition)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)
+        "insert into experiments (workspace_id, experiment_id, display_name, design, state, assignments_digest, create_time,
+                                  partition, expectation, is_open_ended)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          on conflict do nothing",
         experiment.name.workspace.as_ref(),
         experiment.name.id.as_ref(),
@@ -70,6 +78,8 @@ pub(crate) async fn insert(
         experiment.assignments_digest,
         experiment.create_time,
         partition,
+        expectation,
+        experiment.design.is_open_ended(),
     )
     .execute(conn)
     .await?;
@@ -111,7 +121,7 @@ pub(crate) async fn get(
     let row = sqlx::query_as!(
         Row,
         "select workspace_id, experiment_id, display_name, design, state, imported_count, assignments_digest,
-                create_time, start_time, exposure_end_time, deadline, decision
+                create_time, start_time, exposure_end_time, deadline, decision, stop, expectation, buckets
          from experiments
          where workspace_id = $1 and experiment_id = $2",
         name.workspace.as_ref(),
@@ -151,7 +161,7 @@ pub(crate) async fn list(
     let rows = sqlx::query_as!(
         Row,
         "select workspace_id, experiment_id, display_name, design, state, imported_count, assignments_digest,
-                create_time, start_time, exposure_end_time, deadline, decision
+                create_time, start_time, exposure_end_time, deadline, decision, stop, expectation, buckets
          from experiments
          where workspace_id = $1
            and ($2::timestamptz is null or create_time < $2 or (create_time = $2 and experiment_id > $3))
@@ -177,10 +187,13 @@ pub(crate) async fn update(
     experiment: &Experiment,
 ) -> Result<(), sqlx::Error> {
     let decision = experiment.decision.as_ref().map(to_json).transpose()?;
+    let stop = experiment.stop.as_ref().map(to_json).transpose()?;
+    let reserved = Some(&experiment.buckets).filter(|buckets| !buckets.is_empty());
+    let buckets = reserved.map(to_json).transpose()?;
     sqlx::query!(
         "update experiments
          set state = $3, start_time = $4, exposure_end_time = $5, deadline = $6, decision = $7,
-             assignments_digest = $8
+             assignments_digest = $8, stop = $9, buckets = $10
          where workspace_id = $1 and experiment_id = $2",
         experiment.name.workspace.as_ref(),
         experiment.name.id.as_ref(),
@@ -190,6 +203,8 @@ pub(crate) async fn update(
         experiment.deadline,
         decision,
         experiment.assignments_digest,
+        stop,
+        buckets,
     )
     .execute(conn)
     .await?;
@@ -215,13 +230,17 @@ pub(crate) async fn add_imported(
     Ok(())
 }
 
-/// Experiments of a partition whose decision window runs.
-pub(crate) async fn maturing(
+/// Experiments of a partition at which looks are taken: those whose decision window runs, and those without a deadline.
+pub(crate) async fn watchable(
     conn: &mut PgConnection,
     partition: i16,
 ) -> Result<Vec<ExperimentName>, sqlx::Error> {
     let rows = sqlx::query!(
-        "select workspace_id, experiment_id from experiments where partition = $1 and state = 'MATURING'",
+        r#"select workspace_id as "workspace_id!", experiment_id as "experiment_id!"
+         from experiments where partition = $1 and state = 'MATURING'
+         union all
+         select workspace_id, experiment_id
+         from experiments where partition = $1 and is_open_ended and state = 'RUNNING'"#,
         partition,
     )
     .fetch_all(conn)

@@ -59,6 +59,68 @@ pub(crate) async fn all(
     rows.into_iter().map(|row| look(row.look_time, row.spending_time, row.counts)).collect()
 }
 
+/// A look as it is listed.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) number: i32,
+    pub(crate) time: DateTime<Utc>,
+    pub(crate) sight: Sight,
+    /// The leader's against every arm.
+    pub(crate) statistics: Vec<f64>,
+    pub(crate) verdict: Verdict,
+}
+
+/// Those after a number, oldest first.
+pub(crate) async fn list(
+    conn: &mut PgConnection,
+    experiment: &ExperimentName,
+    after: i32,
+    limit: i64,
+) -> Result<Vec<Listed>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "select number, look_time, counts, statistics, verdict
+         from looks
+         where workspace_id = $1 and experiment_id = $2 and number > $3
+         order by number
+         limit $4",
+        experiment.workspace.as_ref(),
+        experiment.id.as_ref(),
+        after,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut looks = Vec::with_capacity(rows.len());
+    for row in rows {
+        looks.push(Listed {
+            number: row.number,
+            time: row.look_time,
+            sight: from_json(row.counts)?,
+            statistics: from_json(row.statistics)?,
+            verdict: from_json(row.verdict)?,
+        });
+    }
+    Ok(looks)
+}
+
+/// The last ones, oldest first.
+pub(crate) async fn last(
+    conn: &mut PgConnection,
+    experiment: &ExperimentName,
+    limit: i64,
+) -> Result<Vec<Listed>, sqlx::Error> {
+    let highest = sqlx::query_scalar!(
+        "select max(number) from looks where workspace_id = $1 and experiment_id = $2",
+        experiment.workspace.as_ref(),
+        experiment.id.as_ref(),
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let limit_number = i32::try_from(limit).unwrap_or(i32::MAX);
+    let after = highest.unwrap_or_default().saturating_sub(limit_number);
+    list(conn, experiment, after, limit).await
+}
+
 /// What the last one led to.
 pub(crate) async fn last_verdict(
     conn: &mut PgConnection,

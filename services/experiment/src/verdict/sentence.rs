@@ -33,8 +33,9 @@ impl Facts<'_> {
                 "{}, but they are answered at a different speed, so the lead may be speed and nothing else",
                 self.lead(),
             ),
-            Reason::Guardrail(name) => {
-                format!("{} does harm by `{name}`, so it is not recommended", self.arm(self.leader))
+            Reason::Guardrail(id) => {
+                let named = self.design.metrics.iter().find(|it| it.id.as_ref() == id);
+                harm(self.design, self.leader, named.map_or(id, |metric| metric.title()))
             }
             Reason::SignificantBest => {
                 format!("{}; that is more than chance explains", self.lead())
@@ -75,6 +76,11 @@ impl Facts<'_> {
     fn too_early(&self) -> String {
         let answered = self.present.sight.answered();
         let percent = 100.0 * self.present.spending_time.get();
+        if self.design.is_open_ended() {
+            return format!(
+                "It is too early to say: {percent:.0} % of the first week is over, with answers from {answered} contacts",
+            );
+        }
         format!(
             "It is too early to say: {percent:.0} % of the expected answers are in, from {answered} contacts",
         )
@@ -85,7 +91,7 @@ impl Facts<'_> {
         let (metric, sight) = (self.design.primary(), &self.present.sight);
         let level = |arm: usize| sight.arms.get(arm).map_or(0.0, |it| it.level(&metric.kind));
         let Some(other) = self.closest else { return self.arm(self.leader).to_owned() };
-        let gap = level(self.leader) - level(other);
+        let gap = metric.direction.gain(level(self.leader) - level(other));
         if gap.abs() <= 0.0 {
             let (one, two) = (self.arm(self.leader), self.arm(other));
             return format!("{one} and {two} are level in {}", metric.title());
@@ -112,6 +118,12 @@ impl Facts<'_> {
     fn arm(&self, arm: usize) -> &str {
         self.design.arms.get(arm).map_or("", |arm| arm.title())
     }
+}
+
+/// Why an arm that harms is not recommended.
+pub(super) fn harm(design: &Design, arm: usize, guardrail: &str) -> String {
+    let arm = design.arms.get(arm).map_or("", |arm| arm.title());
+    format!("{arm} may do harm to {guardrail}, so it is not recommended before a person has looked")
 }
 
 /// As many decimal places as it takes to see something.

@@ -5,12 +5,14 @@ use chrono::DateTime;
 use super::*;
 use crate::counts::Tally;
 use crate::design::tests::design;
-use crate::look::Seen;
+use crate::design::{Method, Role, WhenInconclusive};
+use crate::look::{Seen, real};
 
 fn look(spending_time: f64, arms: &[(u64, u64)]) -> Look {
     let seen = |&(answered, units): &(u64, u64)| Seen {
         units,
         tally: Tally { answered, early: answered / 2, ..Tally::default() },
+        guardrails: Vec::new(),
     };
     Look {
         time: DateTime::UNIX_EPOCH,
@@ -45,7 +47,7 @@ fn check(verdict: &Verdict, action: Action, code: &str, arm: Option<usize>) {
 }
 
 fn judged(design: &Design, looks: &[Look]) -> Verdict {
-    judge(design, looks, Sending::Complete).unwrap()
+    judge(design, looks, Stage::Maturing).unwrap()
 }
 
 #[test]
@@ -89,7 +91,7 @@ fn mails_that_failed_and_mails_still_to_be_sent_do_not_break_the_ratio() {
     check(&judged(&design(), &[look.clone()]), Action::Promote, "SIGNIFICANT_BEST", Some(1));
     look.sight.holdout_units = 5_000;
     look.spending_time = Fraction::ZERO;
-    let verdict = judge(&design(), &[look], Sending::InProgress).unwrap();
+    let verdict = judge(&design(), &[look], Stage::Exposing).unwrap();
     check(&verdict, Action::Continue, "IMMATURE_OR_TOO_FEW_EVENTS", None);
 }
 
@@ -148,4 +150,143 @@ fn the_same_looks_give_the_same_verdict_to_the_bit() {
     let looks =
         [look(0.85, &[(180, 1_000), (210, 1_000)]), look(1.0, &[(200, 1_000), (240, 1_000)])];
     assert_eq!(judged(&design(), &looks), judged(&design(), &looks));
+}
+
+/// A third metric guards: unsubscriptions.
+fn guarded_design() -> Design {
+    let mut design = design();
+    let mut guardrail = design.metrics[0].clone();
+    guardrail.id = "unsubscribed".parse().unwrap();
+    guardrail.role = Role::Guardrail;
+    guardrail.direction = Direction::Lower;
+    guardrail.ceiling = Some(0.01);
+    design.metrics.push(guardrail);
+    design
+}
+
+fn with_unsubscriptions(mut look: Look, unsubscribed: [u64; 2]) -> Look {
+    for (seen, answered) in look.sight.arms.iter_mut().zip(unsubscribed) {
+        seen.guardrails = vec![Tally { answered, ..Tally::default() }];
+    }
+    look
+}
+
+#[test]
+fn an_arm_that_harms_is_held_back_though_it_is_best() {
+    let design = guarded_design();
+    let judge_of = |unsubscribed| {
+        let look = look(1.0, &[(200, 1_000), (260, 1_000)]);
+        judged(&design, &[with_unsubscriptions(look, unsubscribed)])
+    };
+    check(&judge_of([3, 5]), Action::Promote, "SIGNIFICANT_BEST", Some(1));
+    let harmed = judge_of([3, 12]);
+    check(&harmed, Action::Hold, "GUARDRAIL:unsubscribed", Some(1));
+    assert!(harmed.reason_text.contains("harm to unsubscribed"), "{}", harmed.reason_text);
+    // Both are as bad, and above the ceiling.
+    check(&judge_of([40, 40]), Action::Hold, "GUARDRAIL:unsubscribed", Some(1));
+}
+
+#[test]
+fn harm_that_is_seen_after_the_look_holds_its_verdict_back() {
+    let design = guarded_design();
+    let look = with_unsubscriptions(look(1.0, &[(200, 1_000), (260, 1_000)]), [3, 5]);
+    let verdict = judged(&design, std::slice::from_ref(&look));
+    let calm = heeding(&design, &look.sight, verdict.clone());
+    assert_eq!(calm, verdict);
+    let later = with_unsubscriptions(look, [3, 20]);
+    let held = heeding(&design, &later.sight, verdict);
+    check(&held, Action::Hold, "GUARDRAIL:unsubscribed", Some(1));
+}
+
+#[test]
+fn where_less_is_better_the_arm_with_less_wins() {
+    let mut design = design();
+    design.metrics[0].direction = Direction::Lower;
+    let verdict = judged(&design, &[look(1.0, &[(251, 1_000), (200, 1_000)])]);
+    check(&verdict, Action::Promote, "SIGNIFICANT_BEST", Some(1));
+    assert!(verdict.reason_text.contains("5.1 points of visits"), "{}", verdict.reason_text);
+    assert!(verdict.statistic > verdict.boundary.unwrap());
+    let close = judged(&design, &[look(0.9, &[(205, 1_000), (200, 1_000)])]);
+    check(&close, Action::Continue, "NOT_SIGNIFICANT_YET", None);
+}
+
+fn endless() -> Design {
+    let mut design = design();
+    design.method = Method::Anytime { expected_events: 500 };
+    design.decision_seconds = 0.0;
+    design
+}
+
+#[test]
+fn without_a_deadline_nothing_is_final_until_somebody_ends_it() {
+    let arms = [(200, 1_000), (330, 1_000)];
+    let early = look(0.9, &arms);
+    let verdict = judge(&endless(), std::slice::from_ref(&early), Stage::Exposing).unwrap();
+    check(&verdict, Action::Continue, "IMMATURE_OR_TOO_FEW_EVENTS", None);
+    assert!(verdict.reason_text.contains("first week"), "{}", verdict.reason_text);
+    let verdict = judge(&endless(), &[early, look(1.0, &arms)], Stage::Exposing).unwrap();
+    check(&verdict, Action::Promote, "SIGNIFICANT_BEST", Some(1));
+    assert!(!verdict.is_final && verdict.sequential_p.unwrap() < 0.05);
+    assert_eq!(verdict.conditional_power, None);
+    let close = [look(1.0, &[(200, 1_000), (210, 1_000)])];
+    let verdict = judge(&endless(), &close, Stage::Exposing).unwrap();
+    check(&verdict, Action::Continue, "NOT_SIGNIFICANT_YET", None);
+    let ended = judge(&endless(), &close, Stage::Last).unwrap();
+    check(&ended, Action::Hold, "INCONCLUSIVE_AT_DEADLINE", None);
+    assert!(ended.is_final);
+}
+
+#[test]
+fn money_without_a_deadline_is_judged_too() {
+    let mut design = endless();
+    design.metrics.swap(0, 1);
+    let looks = [paid(1.0, [(60, 50.0), (160, 50.0)])];
+    let verdict = judge(&design, &looks, Stage::Exposing).unwrap();
+    check(&verdict, Action::Promote, "SIGNIFICANT_BEST", Some(1));
+}
+
+#[test]
+fn every_arm_is_told_how_likely_it_beats_the_control_by_chance() {
+    let mut design = design();
+    design.control = Some(0);
+    let verdict = judged(&design, &[look(0.9, &[(200, 1_000), (260, 1_000)])]);
+    assert_eq!(verdict.against_control.len(), 2);
+    assert_eq!(verdict.against_control[0], None);
+    assert!(verdict.against_control[1].unwrap() < 0.05, "{verdict:?}");
+    let early = judged(&design, &[look(0.5, &[(200, 1_000), (260, 1_000)])]);
+    assert_eq!((early.against_control, early.conditional_power), (Vec::new(), None));
+}
+
+#[test]
+fn what_is_known_against_the_control_already_is_what_would_be_found() {
+    let mut design = design();
+    design.control = Some(0);
+    let looks =
+        [look(0.9, &[(100, 1_000), (120, 1_000)]), look(1.0, &[(110, 1_000), (150, 1_000)])];
+    let rules = design.rules().unwrap();
+    let course = ladder::Course::new(&design, &rules, &looks).unwrap();
+    let found = course.against_control().unwrap();
+    assert_eq!(judged(&design, &looks).against_control, found);
+    assert!(found[1].unwrap() < 0.05);
+}
+
+#[test]
+fn power_to_come_is_high_for_a_lead_that_nearly_suffices_and_low_for_none() {
+    let power =
+        |arms: [(u64, u64); 2]| judged(&design(), &[look(0.85, &arms)]).conditional_power.unwrap();
+    assert!(power([(200, 1_000), (236, 1_000)]) > 0.3);
+    assert!(power([(200, 1_000), (201, 1_000)]) < 0.01);
+}
+
+#[test]
+fn a_recommendation_says_how_few_answers_would_undo_it() {
+    let look = look(1.0, &[(200, 1_000), (260, 1_000)]);
+    let verdict = judged(&design(), std::slice::from_ref(&look));
+    let text = invalidated_by(&design(), &look, &verdict);
+    let few: u64 = text.split_whitespace().find_map(|word| word.parse().ok()).unwrap();
+    let mut fewer = look.clone();
+    fewer.sight.arms[1].tally.answered -= few;
+    assert_ne!(judged(&design(), &[fewer.clone()]).action, Action::Promote, "{text}");
+    fewer.sight.arms[1].tally.answered += 1;
+    assert_eq!(judged(&design(), &[fewer]).action, Action::Promote, "{text}");
 }

@@ -2,7 +2,7 @@
 
 use cursus_api::experiment as proto;
 use futures::future::BoxFuture;
-use tonic::Code::PermissionDenied;
+use tonic::Code::{FailedPrecondition, PermissionDenied};
 use tonic::Status;
 
 use crate::world::{
@@ -41,7 +41,7 @@ fn start(mut client: Client) -> BoxFuture<'static, Result<(), Status>> {
 
 fn assign(mut client: Client) -> BoxFuture<'static, Result<(), Status>> {
     let (experiment, units) = (SPRING.to_owned(), vec![contact("ana")]);
-    let request = proto::AssignUnitsRequest { experiment, units };
+    let request = proto::AssignUnitsRequest { experiment, units, explain: false };
     Box::pin(async move { client.assign_units(request).await.map(drop) })
 }
 
@@ -72,9 +72,63 @@ fn decide(mut client: Client) -> BoxFuture<'static, Result<(), Status>> {
     Box::pin(async move { client.decide_experiment(request).await.map(drop) })
 }
 
-const READING: [Method; 3] = [get, list, results];
-const EDITING: [Method; 2] = [create, import];
-const SERVING: [Method; 6] = [start, assign, expose, record, close, decide];
+fn looks(mut client: Client) -> BoxFuture<'static, Result<(), Status>> {
+    let request = proto::ListLooksRequest { parent: SPRING.to_owned(), ..Default::default() };
+    Box::pin(async move { client.list_looks(request).await.map(drop) })
+}
+
+fn audit(mut client: Client) -> BoxFuture<'static, Result<(), Status>> {
+    let request =
+        proto::ListAuditEntriesRequest { parent: SPRING.to_owned(), ..Default::default() };
+    Box::pin(async move { client.list_audit_entries(request).await.map(drop) })
+}
+
+fn reclassify(mut client: Client) -> BoxFuture<'static, Result<(), Status>> {
+    let experiment = SPRING.to_owned();
+    let request = proto::ReclassifyOutcomesRequest { experiment, reclassifications: Vec::new() };
+    Box::pin(async move { client.reclassify_outcomes(request).await.map(drop) })
+}
+
+fn stop(mut client: Client) -> BoxFuture<'static, Result<(), Status>> {
+    let (name, reason) = (SPRING.to_owned(), "enough".to_owned());
+    let request = proto::StopExperimentRequest { name, reason, ..Default::default() };
+    Box::pin(async move { client.stop_experiment(request).await.map(drop) })
+}
+
+fn override_decision(mut client: Client) -> BoxFuture<'static, Result<(), Status>> {
+    let (name, reason) = (SPRING.to_owned(), "we like it".to_owned());
+    let request = proto::OverrideDecisionRequest { name, reason, ..Default::default() };
+    Box::pin(async move { client.override_decision(request).await.map(drop) })
+}
+
+fn extend(mut client: Client) -> BoxFuture<'static, Result<(), Status>> {
+    let (name, reason) = (SPRING.to_owned(), "a holiday".to_owned());
+    let deadline = Some(crate::world::moment(crate::world::noon()));
+    let request = proto::ExtendExperimentRequest { name, deadline, reason, ..Default::default() };
+    Box::pin(async move { client.extend_experiment(request).await.map(drop) })
+}
+
+fn path(mut client: Client) -> BoxFuture<'static, Result<(), Status>> {
+    let request = proto::GetMonitoringPathRequest { name: SPRING.to_owned() };
+    Box::pin(async move { client.get_monitoring_path(request).await.map(drop) })
+}
+
+fn curves(mut client: Client) -> BoxFuture<'static, Result<(), Status>> {
+    let parent = "workspaces/acme".to_owned();
+    let request = proto::ListResponseCurvesRequest { parent, ..Default::default() };
+    Box::pin(async move { client.list_response_curves(request).await.map(drop) })
+}
+
+fn aggregate(mut client: Client) -> BoxFuture<'static, Result<(), Status>> {
+    let request =
+        proto::RecordAggregatesRequest { experiment: SPRING.to_owned(), ..Default::default() };
+    Box::pin(async move { client.record_aggregates(request).await.map(drop) })
+}
+
+const READING: [Method; 7] = [get, list, results, looks, audit, path, curves];
+const EDITING: [Method; 3] = [create, import, stop];
+const SERVING: [Method; 8] = [start, assign, expose, record, aggregate, reclassify, close, decide];
+const APPROVING: [Method; 2] = [override_decision, extend];
 
 #[tokio::test]
 async fn readers_read_editors_draft_and_only_services_run_experiments() {
@@ -98,6 +152,13 @@ async fn readers_read_editors_draft_and_only_services_run_experiments() {
     for who in ["edith", "grace", "ada", "barbara"] {
         denied(who, &SERVING).await;
     }
+    for who in ["edith", "ada", "barbara", "orchestrator"] {
+        denied(who, &APPROVING).await;
+    }
+    // What an approver may do, a draft does not allow.
+    for method in APPROVING {
+        refused(method(service.client("grace")).await, FailedPrecondition, "NOT_STARTED", "");
+    }
     for who in ["ada", "barbara", "orchestrator"] {
         import(service.client(who)).await.unwrap();
     }
@@ -114,8 +175,9 @@ async fn the_token_of_another_workspace_opens_nothing_and_changes_nothing() {
     let world = World::new().await;
     let service = world.start().await;
     let started = service.started(design()).await;
-    for who in ["mallory", "spy"] {
-        let methods: &[Method] = if who == "spy" { &SERVING } else { &EDITING };
+    for (who, methods) in
+        [("mallory", &EDITING[..]), ("mallory", &APPROVING[..]), ("spy", &SERVING[..])]
+    {
         for method in READING.iter().chain(methods) {
             let outcome = method(service.client(who)).await;
             refused(outcome, PermissionDenied, "NOT_IN_WORKSPACE", "");
@@ -134,7 +196,7 @@ async fn the_token_of_another_workspace_opens_nothing_and_changes_nothing() {
 async fn whoever_is_unknown_is_told_so_before_anything_else() {
     let world = World::new().await;
     let service = world.start().await;
-    for method in READING.iter().chain(&EDITING).chain(&SERVING) {
+    for method in READING.iter().chain(&EDITING).chain(&SERVING).chain(&APPROVING) {
         let outcome = method(service.client("nobody")).await;
         refused(outcome, tonic::Code::Unauthenticated, "UNKNOWN_TOKEN", "");
     }

@@ -74,7 +74,7 @@ async fn nobody_is_assigned_before_the_start_nor_too_many_at_once() {
     for unit in ["ana".to_owned(), String::new(), elsewhere] {
         let experiment = SPRING.to_owned();
         let units = vec!["workspaces/acme/contacts/ben".to_owned(), unit];
-        let request = proto::AssignUnitsRequest { experiment, units };
+        let request = proto::AssignUnitsRequest { experiment, units, explain: false };
         let outcome = service.client("orchestrator").assign_units(request).await;
         refused(outcome, InvalidArgument, "INVALID_FIELD", "units[1]");
     }

@@ -1,7 +1,7 @@
 //! Creating experiments, reading and listing them, and the digest that an approval is about.
 
 use cursus_api::experiment as proto;
-use cursus_api::experiment::metric::Kind;
+use cursus_api::experiment::metric::{Direction, Kind, Role};
 use tonic::Code::{AlreadyExists, InvalidArgument, NotFound};
 
 use crate::world::{
@@ -17,16 +17,102 @@ async fn a_draft_is_told_in_full_with_what_was_left_out_filled_in() {
     assert_eq!(created.state(), proto::experiment::State::Draft);
     assert_eq!(created.design_digest.len(), 32);
     assert!(created.start_time.is_none() && created.decision.is_none());
-    let expected = proto::Design {
+    let mut expected = proto::Design {
         alpha: 0.05,
+        method: proto::Method::GroupSequential.into(),
+        maturity_gate: 0.8,
         response_median: Some(prost_types::Duration { seconds: 9_000, nanos: 0 }),
         response_log_sd: 1.5,
         inconclusive_policy: proto::InconclusivePolicy::Hold.into(),
         ..design()
     };
+    for (metric, role) in expected.metrics.iter_mut().zip([Role::Primary, Role::Secondary]) {
+        metric.set_role(role);
+        metric.set_direction(Direction::HigherIsBetter);
+    }
     assert_eq!(created.design.as_ref().unwrap(), &expected);
     assert_eq!(service.get().await.unwrap(), created);
 }
+
+/// A field of a design each, and what is wrong with it.
+const OF_DESIGNS: [(&str, Fault<proto::Design>); 60] = [
+    ("arms", |it| it.arms.clear()),
+    ("arms", |it| it.arms = (0..11).map(|number| arm(&format!("a{number}"), 1.0)).collect()),
+    ("arms[0].arm_id", |it| it.arms[0].arm_id.clear()),
+    ("arms[1].arm_id", |it| it.arms[1].arm_id = "B".into()),
+    ("arms[1].arm_id", |it| it.arms[1].arm_id = "a".into()),
+    ("arms[1].arm_id", |it| it.arms[1].arm_id = "a b".into()),
+    ("arms[0].display_name", |it| it.arms[0].display_name = "\u{7}".into()),
+    ("arms[1].weight", |it| it.arms[1].weight = 0.0),
+    ("arms[1].weight", |it| it.arms[1].weight = -1.0),
+    ("arms[1].weight", |it| it.arms[1].weight = f64::NAN),
+    ("arms[1].weight", |it| it.arms[1].weight = f64::INFINITY),
+    ("control_arm", |it| it.control_arm = "c".into()),
+    ("holdout_share", |it| it.holdout_share = 0.51),
+    ("holdout_share", |it| it.holdout_share = -0.1),
+    ("holdout_share", |it| it.holdout_share = f64::NAN),
+    ("test_share", |it| it.test_share = 0.0),
+    ("test_share", |it| it.test_share = 1.1),
+    ("test_share", |it| it.test_share = f64::NAN),
+    ("metrics", |it| it.metrics.clear()),
+    ("metrics", |it| it.metrics = vec![it.metrics[0].clone(); 21]),
+    ("metrics[1].metric_id", |it| it.metrics[1].metric_id = "visits".into()),
+    ("metrics[0].metric_id", |it| it.metrics[0].metric_id = "Visits".into()),
+    ("metrics[0].display_name", |it| it.metrics[0].display_name = "x".repeat(1_025)),
+    ("metrics[0].kind", |it| it.metrics[0].kind = 0),
+    ("metrics[0].kind", |it| it.metrics[0].kind = 77),
+    ("metrics[0].events", |it| it.metrics[0].events.clear()),
+    ("metrics[0].events", |it| {
+        it.metrics[0].events = (0..21).map(|number| format!("e{number}")).collect();
+    }),
+    ("metrics[0].events[1]", |it| it.metrics[0].events.push("site.visited".to_owned())),
+    ("metrics[0].events[0]", |it| it.metrics[0].events[0] = "a\0b".into()),
+    ("metrics[0].property", |it| it.metrics[0].property = "amount".into()),
+    ("metrics[1].property", |it| it.metrics[1].property.clear()),
+    ("metrics[0].window", |it| it.metrics[0].window = None),
+    ("metrics[0].window", |it| it.metrics[0].window = Some(hours(367 * 24))),
+    ("metrics[1].covariate_window", |it| it.metrics[1].covariate_window = Some(hours(0))),
+    ("metrics[1].covariate_window", |it| it.metrics[1].covariate_window = Some(hours(367 * 24))),
+    ("metrics[0].covariate_window", |it| {
+        it.metrics[0].covariate_window = Some(hours(24));
+        it.aggregated = true;
+    }),
+    ("alpha", |it| it.alpha = 0.6),
+    ("alpha", |it| it.alpha = f64::NAN),
+    ("decision_window", |it| it.decision_window = None),
+    ("response_median", |it| it.response_median = Some(hours(-1))),
+    ("response_log_sd", |it| it.response_log_sd = -1.0),
+    ("inconclusive_policy", |it| it.inconclusive_policy = 3),
+    ("metrics[0].role", |it| it.metrics[0].set_role(Role::Guardrail)),
+    ("metrics[0].role", |it| it.metrics[0].set_role(Role::Secondary)),
+    ("metrics[1].role", |it| it.metrics[1].set_role(Role::Primary)),
+    ("metrics[1].role", |it| it.metrics[1].role = 9),
+    ("metrics[1].direction", |it| it.metrics[1].direction = 9),
+    ("metrics[0].ceiling", |it| it.metrics[0].ceiling = Some(0.1)),
+    ("metrics[1].ceiling", |it| {
+        it.metrics[1].set_role(Role::Guardrail);
+        it.metrics[1].ceiling = Some(0.1);
+    }),
+    ("metrics[2].ceiling", |it| guard(it, Some(1.0), Direction::Unspecified)),
+    ("metrics[2].ceiling", |it| guard(it, Some(f64::NAN), Direction::Unspecified)),
+    ("metrics[2].ceiling", |it| guard(it, Some(0.1), Direction::HigherIsBetter)),
+    ("method", |it| it.method = 9),
+    ("maturity_gate", |it| it.maturity_gate = 0.49),
+    ("maturity_gate", |it| it.maturity_gate = 1.01),
+    ("maturity_gate", |it| it.maturity_gate = f64::NAN),
+    ("expected_event_count", |it| it.expected_event_count = 100),
+    ("decision_window", |it| it.set_method(proto::Method::Anytime)),
+    ("maturity_gate", |it| {
+        it.set_method(proto::Method::Anytime);
+        it.decision_window = None;
+        it.maturity_gate = 0.5;
+    }),
+    ("expected_event_count", |it| {
+        it.set_method(proto::Method::Anytime);
+        it.decision_window = None;
+        it.expected_event_count = -1;
+    }),
+];
 
 #[tokio::test]
 async fn every_refusal_names_its_field() {
@@ -41,7 +127,7 @@ async fn every_refusal_names_its_field() {
         let outcome = service.client("ada").create_experiment(request).await;
         refused(outcome, InvalidArgument, "INVALID_FIELD", field);
     };
-    let of_requests: [(&str, Fault<proto::CreateExperimentRequest>); 8] = [
+    let of_requests: [(&str, Fault<proto::CreateExperimentRequest>); 12] = [
         ("parent", |it| it.parent = "acme".to_owned()),
         ("parent", |it| it.parent.clear()),
         ("experiment_id", |it| it.experiment_id.clear()),
@@ -50,58 +136,36 @@ async fn every_refusal_names_its_field() {
         ("experiment.display_name", |it| edit(it).display_name = "x".repeat(1_025)),
         ("experiment.display_name", |it| edit(it).display_name = "a\0b".to_owned()),
         ("experiment.design.arms", |it| it.experiment = None),
+        ("experiment.expectation.audience_size", |it| expect(it, 0, 0.5)),
+        ("experiment.expectation.audience_size", |it| expect(it, 5_000_000_000, 0.5)),
+        ("experiment.expectation.rate", |it| expect(it, 1_000, 0.0)),
+        ("experiment.expectation.rate", |it| expect(it, 1_000, f64::NAN)),
     ];
     for (field, spoil) in of_requests {
         check(field, &spoil).await;
     }
-    let of_designs: [(&str, Fault<proto::Design>); 39] = [
-        ("arms", |it| it.arms.clear()),
-        ("arms", |it| it.arms = (0..11).map(|number| arm(&format!("a{number}"), 1.0)).collect()),
-        ("arms[0].arm_id", |it| it.arms[0].arm_id.clear()),
-        ("arms[1].arm_id", |it| it.arms[1].arm_id = "B".to_owned()),
-        ("arms[1].arm_id", |it| it.arms[1].arm_id = "a".to_owned()),
-        ("arms[1].arm_id", |it| it.arms[1].arm_id = "a b".to_owned()),
-        ("arms[0].display_name", |it| it.arms[0].display_name = "\u{7}".to_owned()),
-        ("arms[1].weight", |it| it.arms[1].weight = 0.0),
-        ("arms[1].weight", |it| it.arms[1].weight = -1.0),
-        ("arms[1].weight", |it| it.arms[1].weight = f64::NAN),
-        ("arms[1].weight", |it| it.arms[1].weight = f64::INFINITY),
-        ("control_arm", |it| it.control_arm = "c".to_owned()),
-        ("holdout_share", |it| it.holdout_share = 0.51),
-        ("holdout_share", |it| it.holdout_share = -0.1),
-        ("holdout_share", |it| it.holdout_share = f64::NAN),
-        ("test_share", |it| it.test_share = 0.0),
-        ("test_share", |it| it.test_share = 1.1),
-        ("test_share", |it| it.test_share = f64::NAN),
-        ("metrics", |it| it.metrics.clear()),
-        ("metrics", |it| it.metrics = vec![it.metrics[0].clone(); 21]),
-        ("metrics[1].metric_id", |it| it.metrics[1].metric_id = "visits".to_owned()),
-        ("metrics[0].metric_id", |it| it.metrics[0].metric_id = "Visits".to_owned()),
-        ("metrics[0].display_name", |it| it.metrics[0].display_name = "x".repeat(1_025)),
-        ("metrics[0].kind", |it| it.metrics[0].kind = 0),
-        ("metrics[0].kind", |it| it.metrics[0].kind = 77),
-        ("metrics[0].events", |it| it.metrics[0].events.clear()),
-        ("metrics[0].events", |it| {
-            it.metrics[0].events = (0..21).map(|number| format!("e{number}")).collect();
-        }),
-        ("metrics[0].events[1]", |it| it.metrics[0].events.push("site.visited".to_owned())),
-        ("metrics[0].events[0]", |it| it.metrics[0].events[0] = "a\0b".to_owned()),
-        ("metrics[0].property", |it| it.metrics[0].property = "amount".to_owned()),
-        ("metrics[1].property", |it| it.metrics[1].property.clear()),
-        ("metrics[0].window", |it| it.metrics[0].window = None),
-        ("metrics[0].window", |it| it.metrics[0].window = Some(hours(367 * 24))),
-        ("alpha", |it| it.alpha = 0.6),
-        ("alpha", |it| it.alpha = f64::NAN),
-        ("decision_window", |it| it.decision_window = None),
-        ("response_median", |it| it.response_median = Some(hours(-1))),
-        ("response_log_sd", |it| it.response_log_sd = -1.0),
-        ("inconclusive_policy", |it| it.inconclusive_policy = 3),
-    ];
-    for (field, spoil) in of_designs {
+    for (field, spoil) in OF_DESIGNS {
         check(&format!("experiment.design.{field}"), &spoilt(spoil)).await;
     }
     let outcome = service.get().await;
     refused(outcome, NotFound, "NOT_FOUND", "");
+}
+
+fn expect(request: &mut proto::CreateExperimentRequest, audience_size: i64, rate: f64) {
+    edit(request).expectation = Some(proto::Expectation { audience_size, rate });
+}
+
+/// Adds a metric that guards.
+fn guard(design: &mut proto::Design, ceiling: Option<f64>, direction: Direction) {
+    let mut guardrail = proto::Metric {
+        metric_id: "unsubscribed".to_owned(),
+        events: vec!["email.unsubscribed".to_owned()],
+        ceiling,
+        ..design.metrics[0].clone()
+    };
+    guardrail.set_role(Role::Guardrail);
+    guardrail.set_direction(direction);
+    design.metrics.push(guardrail);
 }
 
 fn edit(request: &mut proto::CreateExperimentRequest) -> &mut proto::Experiment {

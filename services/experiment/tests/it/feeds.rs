@@ -69,6 +69,30 @@ async fn caught_up(world: &World, outcomes: i64, events: i64) {
 }
 
 #[tokio::test]
+async fn whom_delivery_knows_behind_a_privacy_proxy_is_left_out_of_opens() {
+    let world = World::following().await;
+    let service = world.start().await;
+    service.started(opening()).await;
+    let (sent, seen) = (noon(), noon() + TimeDelta::minutes(5));
+    let proxied = |outcome: Outcome| Outcome { privacy_proxy: true, ..outcome };
+    let out = |outcome: Outcome| Outcome { arm: String::new(), ..outcome };
+    world.delivery_tells(vec![
+        out(fact("o1", "out", Kind::HeldOut, sent)),
+        out(proxied(fact("o2", "hid", Kind::HeldOut, sent))),
+        fact("o3", "ana", Kind::Accepted, sent),
+        proxied(fact("o4", "ben", Kind::Accepted, sent)),
+        fact("o5", "ana", Kind::Opened, seen),
+        fact("o6", "ben", Kind::Opened, seen),
+    ]);
+    world.ambient.advance(DAY);
+    counts(&service, "a", (1, 1)).await;
+    let opens = service.counted("a", 0).await;
+    assert_eq!(opens.privacy_proxy_unit_count, 1);
+    let held_out = service.counted("", 0).await;
+    assert_eq!((held_out.unit_count, held_out.privacy_proxy_unit_count), (1, 1));
+}
+
+#[tokio::test]
 async fn mails_expose_and_what_people_do_counts_whichever_is_told_first() {
     let world = World::following().await;
     let service = world.start().await;
@@ -107,7 +131,8 @@ async fn mails_expose_and_what_people_do_counts_whichever_is_told_first() {
     let results = service.results().await;
     let opens = &results.arms[0].metrics[0];
     let counts = (opens.unit_count, opens.event_unit_count, opens.machine_unit_count);
-    assert_eq!(counts, (3, 1, 2));
+    assert_eq!(counts, (3, 1, 1));
+    assert_eq!(opens.unknown_unit_count, 1);
     assert_eq!(results.arms[0].metrics[1].total.to_bits(), 19.99_f64.to_bits());
     assert_eq!((results.arms[1].unit_count, results.arms[2].unit_count), (0, 1));
 }

@@ -12,7 +12,7 @@ fn assignment(id: &str, group: Group, arm: &str) -> proto::Assignment {
         unit: contact(id),
         group: group.into(),
         arm: arm.to_owned(),
-        imported: false,
+        ..proto::Assignment::default()
     }
 }
 

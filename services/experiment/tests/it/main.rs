@@ -4,14 +4,25 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod access;
+mod actors;
+mod aggregates;
 mod assignment;
+mod covariates;
 mod creation;
 mod decisions;
 mod evidence;
 mod feeds;
+mod guardrails;
+mod hillstrom;
 mod imports;
+mod interventions;
+mod layers;
 mod looks;
+mod memory;
+mod open_ended;
 mod outage;
+mod readings;
 mod replicas;
 mod results;
+mod sizing;
 mod world;

@@ -131,7 +131,7 @@ impl World {
     /// Waits until every monitor has gone round, so that what has not happened by then does not happen.
     pub(crate) async fn monitored(&self) {
         // At most this many queries are made of one experiment, and there is one.
-        const ROUND: usize = 8;
+        const ROUND: usize = 16;
         let asked: Mutex<BTreeMap<i32, BTreeSet<DateTime<Utc>>>> = Mutex::default();
         until("the monitors went round", async || {
             let queries: Vec<(i32, DateTime<Utc>)> = sqlx::query_as(
@@ -216,6 +216,7 @@ impl Replica {
         let request = proto::AssignUnitsRequest {
             experiment: SPRING.to_owned(),
             units: ids.iter().map(|id| contact(id)).collect(),
+            explain: false,
         };
         let answer = self.client("orchestrator").assign_units(request).await?;
         Ok(answer.into_inner().assignments)
@@ -248,6 +249,67 @@ impl Replica {
             ..proto::DecideExperimentRequest::default()
         };
         Ok(self.client("orchestrator").decide_experiment(request).await?.into_inner())
+    }
+
+    /// Decides by hand.
+    pub(crate) async fn override_decision(
+        &self,
+        arm: &str,
+        reason: &str,
+    ) -> Result<proto::Experiment, Status> {
+        let request = proto::OverrideDecisionRequest {
+            name: SPRING.to_owned(),
+            arm: arm.to_owned(),
+            reason: reason.to_owned(),
+            request_id: String::new(),
+        };
+        Ok(self.client("grace").override_decision(request).await?.into_inner())
+    }
+
+    pub(crate) async fn end(&self, reason: &str) -> Result<proto::Experiment, Status> {
+        let request = proto::StopExperimentRequest {
+            name: SPRING.to_owned(),
+            reason: reason.to_owned(),
+            request_id: String::new(),
+        };
+        Ok(self.client("ada").stop_experiment(request).await?.into_inner())
+    }
+
+    pub(crate) async fn extend(
+        &self,
+        deadline: DateTime<Utc>,
+    ) -> Result<proto::Experiment, Status> {
+        let request = proto::ExtendExperimentRequest {
+            name: SPRING.to_owned(),
+            deadline: Some(moment(deadline)),
+            reason: "a holiday".to_owned(),
+            request_id: String::new(),
+        };
+        Ok(self.client("grace").extend_experiment(request).await?.into_inner())
+    }
+
+    /// All looks that were taken.
+    pub(crate) async fn listed_looks(&self) -> Vec<proto::Look> {
+        let request = proto::ListLooksRequest { parent: SPRING.to_owned(), ..Default::default() };
+        self.client("edith").list_looks(request).await.unwrap().into_inner().looks
+    }
+
+    /// All that was done.
+    pub(crate) async fn audit(&self) -> Vec<proto::AuditEntry> {
+        let parent = SPRING.to_owned();
+        let request = proto::ListAuditEntriesRequest { parent, ..Default::default() };
+        self.client("edith").list_audit_entries(request).await.unwrap().into_inner().entries
+    }
+
+    /// Judges outcomes anew; how many words were later than what was known.
+    pub(crate) async fn reclassify(
+        &self,
+        reclassifications: Vec<proto::Reclassification>,
+    ) -> Result<i64, Status> {
+        let experiment = SPRING.to_owned();
+        let request = proto::ReclassifyOutcomesRequest { experiment, reclassifications };
+        let answer = self.client("orchestrator").reclassify_outcomes(request).await?;
+        Ok(answer.into_inner().recorded_count)
     }
 
     pub(crate) async fn results(&self) -> proto::Results {

@@ -188,8 +188,8 @@ pub(super) fn own_experiment(campaign: &Campaign) -> Experiment {
         display_name: display_name.to_owned(),
         kind: metric::Kind::Conversion.into(),
         events: vec![event.to_owned()],
-        property: String::new(),
         window: Some(TWO_WEEKS),
+        ..Metric::default()
     };
     let only = campaign::ONLY_ARM.to_owned();
     Experiment {

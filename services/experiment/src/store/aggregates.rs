@@ -1,0 +1,101 @@
+//! Counts that are told instead of facts.
+
+use chrono::{DateTime, Utc};
+use cursus_ids::ExperimentName;
+use sqlx::PgConnection;
+
+use super::{count, from_json, to_json};
+use crate::aggregates::{Aggregate, Groups};
+
+/// Ticks of exposure further apart than this many do not change the clock of spending.
+const MOST_TICKS: i64 = 10_000;
+
+/// Keeps counts; `false` if the number was told before.
+pub(crate) async fn keep(
+    conn: &mut PgConnection,
+    experiment: &ExperimentName,
+    aggregate: &Aggregate,
+) -> Result<bool, sqlx::Error> {
+    let inserted = sqlx::query!(
+        "insert into aggregates (workspace_id, experiment_id, sequence, count_time, counts)
+         values ($1, $2, $3, $4, $5)
+         on conflict do nothing",
+        experiment.workspace.as_ref(),
+        experiment.id.as_ref(),
+        aggregate.sequence,
+        aggregate.time,
+        to_json(&aggregate.groups)?,
+    )
+    .execute(conn)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+pub(crate) async fn get(
+    conn: &mut PgConnection,
+    experiment: &ExperimentName,
+    sequence: i64,
+) -> Result<Option<Aggregate>, sqlx::Error> {
+    let row = sqlx::query!(
+        "select sequence, count_time, counts
+         from aggregates
+         where workspace_id = $1 and experiment_id = $2 and sequence = $3",
+        experiment.workspace.as_ref(),
+        experiment.id.as_ref(),
+        sequence,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| read(row.sequence, row.count_time, row.counts)).transpose()
+}
+
+/// The one with the highest number of those counted before a moment.
+pub(crate) async fn latest(
+    conn: &mut PgConnection,
+    experiment: &ExperimentName,
+    before: DateTime<Utc>,
+) -> Result<Option<Aggregate>, sqlx::Error> {
+    let row = sqlx::query!(
+        "select sequence, count_time, counts
+         from aggregates
+         where workspace_id = $1 and experiment_id = $2 and count_time < $3
+         order by sequence desc
+         limit 1",
+        experiment.workspace.as_ref(),
+        experiment.id.as_ref(),
+        before,
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| read(row.sequence, row.count_time, row.counts)).transpose()
+}
+
+/// How many units of the arms were exposed by each moment of counting, in the order of the numbers.
+pub(crate) async fn exposed(
+    conn: &mut PgConnection,
+    experiment: &ExperimentName,
+) -> Result<Vec<(DateTime<Utc>, u64)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select count_time,
+                  (select coalesce(sum((arm ->> 'units')::bigint), 0)::bigint
+                   from jsonb_array_elements(counts -> 'arms') as arm) as "units!"
+         from aggregates
+         where workspace_id = $1 and experiment_id = $2
+         order by sequence
+         limit $3"#,
+        experiment.workspace.as_ref(),
+        experiment.id.as_ref(),
+        MOST_TICKS,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.count_time, count(row.units))).collect())
+}
+
+fn read(
+    sequence: i64,
+    time: DateTime<Utc>,
+    counts: serde_json::Value,
+) -> Result<Aggregate, sqlx::Error> {
+    Ok(Aggregate { sequence, time, groups: from_json::<Groups>(counts)? })
+}
