@@ -231,7 +231,7 @@ pub(crate) async fn tell(
         blocks.push((BlockName::new(workspace.clone(), index), slots));
     }
     if !blocks.is_empty() {
-        store::blocks::insert_changes(tx, workspace, &blocks, Some(names)).await?;
+        store::changes::insert(tx, workspace, &blocks, Some(names)).await?;
     }
     Ok(())
 }

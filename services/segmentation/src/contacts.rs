@@ -317,7 +317,7 @@ impl Changes {
     ) -> Result<(), Error> {
         if !self.added.is_empty() {
             let blocks = block::changed(workspace, self.added);
-            store::blocks::insert_changes(tx, workspace, &blocks, None).await?;
+            store::changes::insert(tx, workspace, &blocks, None).await?;
         }
         if !self.ordinals.is_empty() {
             let email = self.changed.email.then_some(EMAIL);
@@ -330,7 +330,7 @@ impl Changes {
                 names.push(DEALS.to_owned());
             }
             let blocks = block::changed(workspace, self.ordinals);
-            store::blocks::insert_changes(tx, workspace, &blocks, Some(&names)).await?;
+            store::changes::insert(tx, workspace, &blocks, Some(&names)).await?;
         }
         Ok(())
     }

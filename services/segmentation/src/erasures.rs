@@ -15,7 +15,7 @@ use crate::error::{Error, What};
 use crate::ordinals::Ordinals;
 use crate::page::{self, Page};
 use crate::store;
-use crate::store::blocks::Changed;
+use crate::store::changes::Changed;
 use crate::transition::Cause;
 
 const LIST: &str = "erasures";
@@ -121,13 +121,8 @@ impl Erasures {
             store::erasures::insert_ids(tx, &erasure, &hashes).await?;
             let blocks = block::changed(workspace, [stored.ordinal]);
             let cause = Cause::ContactErased;
-            store::blocks::insert_caused_changes(
-                tx,
-                workspace,
-                &Changed::each(None, &blocks),
-                cause,
-            )
-            .await?;
+            store::changes::insert_caused(tx, workspace, &Changed::each(None, &blocks), cause)
+                .await?;
             store::containers::notify(tx, workspace).await?;
             return Ok(erasure);
         }

@@ -318,7 +318,7 @@ impl Findings {
         }
         transitions::record(tx, &self.crossings, now).await?;
         if !changes.is_empty() {
-            store::blocks::delete_changes(tx, partition, changes).await?;
+            store::changes::delete(tx, partition, changes).await?;
         }
         if !self.next_changes.is_empty() {
             store::blocks::set_next_changes(tx, &self.next_changes).await?;

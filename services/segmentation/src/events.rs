@@ -16,7 +16,7 @@ use crate::grpc::convert;
 use crate::ordinals::{self, Held};
 use crate::refusal::{Reason, Refusal};
 use crate::store;
-use crate::store::blocks::Changed;
+use crate::store::changes::Changed;
 use crate::transition::Cause;
 
 /// What was recorded from outside.
@@ -149,7 +149,7 @@ async fn tell(
         })
     });
     let changed: Vec<Changed<'_>> = changed.collect();
-    store::blocks::note_changes(tx, workspace, &changed, Cause::Event).await?;
+    store::changes::note(tx, workspace, &changed, Cause::Event).await?;
     if source == Source::Caller {
         // Of one who was merged, those who watch are told the contact it became.
         let entry = |draft: &&Draft| {

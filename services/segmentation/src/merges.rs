@@ -16,7 +16,7 @@ use crate::error::{Error, What};
 use crate::ordinals::Ordinals;
 use crate::packed;
 use crate::store;
-use crate::store::blocks::Changed;
+use crate::store::changes::Changed;
 use crate::store::contacts::Stored;
 use crate::transition::Cause;
 
@@ -149,6 +149,6 @@ async fn join(
     store::deal_contacts::give(tx, workspace, (source.ordinal, target.ordinal)).await?;
     let blocks = block::changed(workspace, [source.ordinal, target.ordinal]);
     let changed = Changed::each(None, &blocks);
-    store::blocks::insert_caused_changes(tx, workspace, &changed, Cause::ContactMerged).await?;
+    store::changes::insert_caused(tx, workspace, &changed, Cause::ContactMerged).await?;
     Ok(store::containers::notify(tx, workspace).await?)
 }

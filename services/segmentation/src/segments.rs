@@ -313,5 +313,5 @@ pub(crate) async fn revise(
 ) -> Result<(), Error> {
     let blocks: Vec<(BlockName, Option<Vec<u16>>)> =
         block::all(workspace, contact_count).map(|block| (block, Some(Vec::new()))).collect();
-    Ok(store::blocks::insert_changes(tx, workspace, &blocks, Some(&[])).await?)
+    Ok(store::changes::insert(tx, workspace, &blocks, Some(&[])).await?)
 }

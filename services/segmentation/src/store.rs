@@ -3,6 +3,7 @@
 pub(crate) mod accounts;
 pub(crate) mod attributes;
 pub(crate) mod blocks;
+pub(crate) mod changes;
 pub(crate) mod contacts;
 pub(crate) mod containers;
 pub(crate) mod deal_contacts;
@@ -58,4 +59,9 @@ pub(crate) async fn ping(conn: &mut PgConnection) -> sqlx::Result<()> {
 /// Reads a stored id.
 fn id<T: FromStr>(text: &str) -> Result<T, Error> {
     text.parse().map_err(|_| Error::Corrupt("id"))
+}
+
+/// Where something is in an array of Postgres.
+fn position(index: usize) -> i32 {
+    i32::try_from(index).unwrap_or(i32::MAX)
 }

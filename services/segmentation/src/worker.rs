@@ -64,6 +64,7 @@ impl Worker {
     pub(crate) async fn work(self, mut claim: Claim) -> anyhow::Result<()> {
         let partition = i16::try_from(claim.partition.index())?;
         let mut bell = self.bells.partition(claim.partition.index());
+        store::changes::plan_by_index(&mut claim.conn).await?;
         // Nobody else writes it while the partition is claimed.
         let schedule = Schedule::new(store::blocks::scheduled(&mut claim.conn, partition).await?);
         let tenancy = self.residents.enter();
@@ -116,7 +117,7 @@ impl Worker {
         let mut tx = work.claim.conn.begin_with(SNAPSHOT).await?;
         let mut batch = Batch::new();
         let partition = work.partition;
-        let changes = store::blocks::changes(&mut tx, partition, &work.stuck, CHANGES).await?;
+        let changes = store::changes::take(&mut tx, partition, &work.stuck, CHANGES).await?;
         let is_behind = only.is_some() || i64::try_from(changes.len()).is_ok_and(|n| n >= CHANGES);
         for (block, mut change) in changes {
             if work.is_behind {

@@ -207,7 +207,7 @@ async fn search(conn: &mut PgConnection, erasures: Vec<Running>) -> Result<(), E
 
 /// Whether a segment may still have the contact, or tell that it had: it has until evaluation has taken in that the contact departed.
 async fn is_member(conn: &mut PgConnection, block: &BlockName, slot: u16) -> Result<bool, Error> {
-    if store::blocks::awaits(conn, block, slot).await? {
+    if store::changes::awaits(conn, block, slot).await? {
         return Ok(true);
     }
     for packed in store::containers::of_block(conn, block).await? {
