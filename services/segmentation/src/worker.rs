@@ -64,7 +64,6 @@ impl Worker {
     pub(crate) async fn work(self, mut claim: Claim) -> anyhow::Result<()> {
         let partition = i16::try_from(claim.partition.index())?;
         let mut bell = self.bells.partition(claim.partition.index());
-        store::changes::plan_by_index(&mut claim.conn).await?;
         // Nobody else writes it while the partition is claimed.
         let schedule = Schedule::new(store::blocks::scheduled(&mut claim.conn, partition).await?);
         let tenancy = self.residents.enter();

@@ -191,18 +191,6 @@ pub(crate) async fn delete(
     Ok(())
 }
 
-/// Has this session go by indexes rather than by bitmaps of pages. Changes come and go, and a bitmap finds every one that
-/// was ever taken, until the next vacuum; going by the index marks what is dead, and passes it over from then on. What is
-/// done many times a second is not worth compiling.
-pub(crate) async fn plan_by_index(conn: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query(
-        "select set_config('enable_bitmapscan', 'off', false), set_config('jit', 'off', false)",
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
 /// Whether a change of everything about one contact, as when it departed, waits for evaluation.
 pub(crate) async fn awaits(
     conn: &mut PgConnection,
