@@ -91,7 +91,9 @@ impl Events {
             let mut times: Vec<i64> = ours.chain(theirs).collect();
             times.sort_unstable();
             let start = offset(self.times.len());
-            times.into_iter().for_each(|time| self.times.push(time));
+            for time in times {
+                self.times.push(time);
+            }
             self.bounds[usize::from(*slot)] = Bounds { start, end: offset(self.times.len()) };
         }
         self.latest = self.latest.max(patch.latest);

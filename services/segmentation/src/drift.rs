@@ -70,7 +70,9 @@ mod tests {
     fn members_are_what_was_stored_and_who_turned_since() {
         let stored: Bitset = [1, 5, 9].into_iter().collect();
         let mut drift = Drift::default();
-        [5, 7, 9, 9].into_iter().for_each(|slot| drift.turn(slot));
+        for slot in [5, 7, 9, 9] {
+            drift.turn(slot);
+        }
         let read = Drift::unpack(&drift.pack().unwrap()).unwrap();
         assert_eq!(read, drift);
         let mut members = stored.clone();
@@ -81,7 +83,9 @@ mod tests {
     #[test]
     fn when_many_turned_or_nothing_may_tell_what_was_all_are_stored() {
         let mut drift = Drift::default();
-        (0..256).for_each(|slot| drift.turn(slot));
+        for slot in 0..256 {
+            drift.turn(slot);
+        }
         assert!(drift.pack().is_some());
         drift.turn(300);
         assert_eq!(drift.pack(), None);

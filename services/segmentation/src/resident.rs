@@ -97,7 +97,9 @@ impl Resident {
         patches.extend(more.into_iter().map(|(name, times)| {
             let slots = times.iter().map(|(slot, _)| *slot);
             let mut patch = Patch::more_of_event(&mentions, name, slots);
-            times.iter().for_each(|(slot, time)| patch.rows().event(*slot, name, *time, &[]));
+            for (slot, time) in times {
+                patch.rows().event(slot, name, time, &[]);
+            }
             patch
         }));
         if !slots.is_empty() {
@@ -262,7 +264,9 @@ impl<'a> Touched<'a> {
             }
         }
         let Self { slots, events, more } = &mut touched;
-        events.values_mut().for_each(|those| those.retain(|slot| !slots.contains(slot)));
+        for those in events.values_mut() {
+            those.retain(|slot| !slots.contains(slot));
+        }
         events.retain(|_, those| !those.is_empty());
         for (name, times) in more.iter_mut() {
             let read = events.get(name);

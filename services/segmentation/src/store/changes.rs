@@ -61,9 +61,9 @@ impl<'a> Changed<'a> {
         names: Option<&'a [String]>,
         changes: &'a [(BlockName, Option<Vec<u16>>)],
     ) -> Vec<Self> {
-        let changed =
+        let of_block =
             |(block, slots)| Self { block, slots: Option::as_deref(slots), names, times: &[] };
-        changes.iter().map(|(block, slots)| (block, slots)).map(changed).collect()
+        changes.iter().map(|(block, slots)| (block, slots)).map(of_block).collect()
     }
 
     /// A slot in two bytes, and microseconds in eight.

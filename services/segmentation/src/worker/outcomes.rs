@@ -74,7 +74,9 @@ impl Outcomes {
         }
         cursus_feed::store_cursor(&mut tx, FEED, cursor, run.next).await?;
         tx.commit().await?;
-        all.iter().for_each(|recorded| self.events.announce(recorded));
+        for recorded in &all {
+            self.events.announce(recorded);
+        }
         Ok(run.next)
     }
 }
