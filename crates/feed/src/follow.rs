@@ -166,6 +166,23 @@ mod tests {
     use crate::{Entry, append};
 
     #[sqlx::test(migrations = false)]
+    async fn what_is_announced_rings_here_at_once_and_in_other_processes_soon(pool: PgPool) {
+        let (here, there) = (Feed::new(pool.clone()), Feed::new(pool.clone()));
+        let shutdown = CancellationToken::new();
+        let mut tasks = tokio::task::JoinSet::new();
+        let mut rings = there.rings.subscribe();
+        tasks.spawn(there.clone().listen(shutdown.clone()));
+        rings.wait_for(|rings| rings.contains_key(ALL)).await.unwrap();
+        tasks.spawn(here.clone().listen(shutdown.clone()));
+
+        here.announce(Topic::new("outcomes"));
+        assert_eq!(here.rings.borrow().get("outcomes"), Some(&1));
+        rings.wait_for(|rings| rings.contains_key("outcomes")).await.unwrap();
+        shutdown.cancel();
+        tasks.join_all().await;
+    }
+
+    #[sqlx::test(migrations = false)]
     async fn a_commit_rings_for_its_topic_only(pool: PgPool) {
         sqlx::raw_sql(include_str!("../schema/facts.sql")).execute(&pool).await.unwrap();
         let feed = Feed::new(pool.clone());

@@ -2,8 +2,8 @@
 //!
 //! A service [`append`]s what happened in the transaction that makes it so, and serves it from a `Watch…` method with
 //! [`Feed::follow`]. Where there are many such transactions at once, they had better
-//! [append unannounced](append_unannounced) and [announce](Feed::announce) once they are committed. The service that watches takes the effect and [`store_cursor`]s in one transaction, so each fact
-//! takes effect once.
+//! [append unannounced](append_unannounced) and [announce](Feed::announce) once they are committed. The service that
+//! watches takes the effect and [`store_cursor`]s in one transaction, so each fact takes effect once.
 //!
 //! Facts are ordered by (transaction id, sequence) and a reader stops at the oldest transaction still running, so a
 //! transaction that began earlier and commits later is waited for rather than skipped. The oldest transaction that

@@ -69,14 +69,7 @@ impl Bells {
     pub(crate) fn announce_versions(&self, workspace: &str, versions: Vec<NewVersion>) {
         let lines: Vec<String> = versions.iter().map(NewVersion::line).collect();
         self.add(workspace, News::Versions(versions));
-        let mut payload = workspace.to_owned();
-        for line in lines {
-            if payload.len() + line.len() > MOST_BYTES {
-                self.herald.tell(CONTAINERS, std::mem::replace(&mut payload, workspace.to_owned()));
-            }
-            payload.push_str(&line);
-        }
-        if payload.len() > workspace.len() {
+        for payload in payloads(workspace, &lines) {
             self.herald.tell(CONTAINERS, payload);
         }
     }
@@ -153,6 +146,18 @@ impl Bells {
     }
 }
 
+/// As few notifications as hold all lines.
+fn payloads(workspace: &str, lines: &[String]) -> Vec<String> {
+    let mut payloads: Vec<String> = Vec::new();
+    for line in lines {
+        match payloads.last_mut() {
+            Some(last) if last.len() + line.len() <= MOST_BYTES => last.push_str(line),
+            _ => payloads.push(format!("{workspace}{line}")),
+        }
+    }
+    payloads
+}
+
 impl News {
     /// A workspace, and a line for each new version; none if they would not fit.
     fn read(payload: &str) -> (&str, Self) {
@@ -205,6 +210,25 @@ mod tests {
         assert_eq!(versions[0], NewVersion { segment, revision: 2, block: 0, version });
         assert_eq!(News::read("acme"), ("acme", News::Something));
         assert_eq!(News::read("acme\nvip 2"), ("acme", News::Something));
+    }
+
+    #[test]
+    fn versions_are_told_in_as_many_notifications_as_they_need() {
+        let version = |number| NewVersion {
+            segment: "vip".parse().unwrap(),
+            revision: 2,
+            block: 3,
+            version: Version { number, digest: i64::MIN },
+        };
+        let versions: Vec<NewVersion> = (0..1_000).map(version).collect();
+        let lines: Vec<String> = versions.iter().map(NewVersion::line).collect();
+        let payloads = payloads("acme", &lines);
+        assert!(payloads.len() > 1 && payloads.iter().all(|payload| payload.len() < 8_000));
+        let heard = payloads.iter().flat_map(|payload| match News::read(payload) {
+            ("acme", News::Versions(versions)) => versions,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(heard.collect::<Vec<_>>(), versions);
     }
 
     #[test]

@@ -85,7 +85,7 @@ pub(crate) async fn read_events(
     for (name, slots) in slots {
         if let Some(event) = mentions.events.get(*name) {
             let ordinals = slots.iter().map(|slot| block.ordinal(*slot)).collect();
-            wanted.push((EventsWanted::new(name, event, now), ordinals));
+            wanted.push((vec![EventsWanted::new(name, event, now)], ordinals));
             patches.insert(*name, Patch::of_event(mentions, name, slots.iter().copied()));
         }
     }
@@ -228,12 +228,11 @@ async fn load_events_of(
     (slots, mentions, now): (&[u16], &Mentions, DateTime<Utc>),
     builder: &mut BlockBuilder,
 ) -> Result<(), Error> {
-    let ordinals = extent.picked(slots);
-    let wanted: Vec<(EventsWanted<'_>, Vec<i32>)> = mentions
+    let wanted: Vec<EventsWanted<'_>> = mentions
         .events
         .iter()
         .filter(|(name, _)| *name != DEALS)
-        .map(|(name, event)| (EventsWanted::new(name, event, now), ordinals.clone()))
+        .map(|(name, event)| EventsWanted::new(name, event, now))
         .collect();
     if wanted.is_empty() {
         return Ok(());
@@ -242,6 +241,7 @@ async fn load_events_of(
         Some(event) => add_event(builder, (name, event), row),
         None => Ok(()),
     };
+    let wanted = [(wanted, extent.picked(slots))];
     store::blocks::each_event_of(conn, &extent.block.workspace, &wanted, each).await
 }
 

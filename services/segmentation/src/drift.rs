@@ -18,6 +18,14 @@ pub(crate) struct Drift {
     is_to_end: bool,
 }
 
+/// In which form members are stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Whole,
+    /// As the drift from what is stored whole, packed.
+    Beside(Vec<u8>),
+}
+
 impl Drift {
     /// Reads what [`pack`](Self::pack) wrote.
     pub(crate) fn unpack(bytes: &[u8]) -> Result<Self, Error> {
@@ -41,13 +49,13 @@ impl Drift {
         self.is_to_end = true;
     }
 
-    /// What is to be stored beside what is there; nothing if all members are to be, from which it then starts anew.
-    pub(crate) fn pack(&mut self) -> Option<Vec<u8>> {
+    /// How members are to be stored now. What is stored whole is where it starts anew.
+    pub(crate) fn pack(&mut self) -> Form {
         if self.is_to_end || self.turned.len() > MOST {
             *self = Self::default();
-            return None;
+            return Form::Whole;
         }
-        Some(pack_slots(&self.turned.iter().copied().collect::<Vec<_>>()))
+        Form::Beside(pack_slots(&self.turned.iter().copied().collect::<Vec<_>>()))
     }
 
     /// Makes of what was stored whole what the members are now.
@@ -73,7 +81,8 @@ mod tests {
         for slot in [5, 7, 9, 9] {
             drift.turn(slot);
         }
-        let read = Drift::unpack(&drift.pack().unwrap()).unwrap();
+        let Form::Beside(packed) = drift.pack() else { panic!("few turned") };
+        let read = Drift::unpack(&packed).unwrap();
         assert_eq!(read, drift);
         let mut members = stored.clone();
         read.apply(&mut members);
@@ -86,13 +95,13 @@ mod tests {
         for slot in 0..256 {
             drift.turn(slot);
         }
-        assert!(drift.pack().is_some());
+        assert!(matches!(drift.pack(), Form::Beside(_)));
         drift.turn(300);
-        assert_eq!(drift.pack(), None);
-        assert_eq!(drift.pack(), Some(Vec::new()), "it starts anew");
+        assert_eq!(drift.pack(), Form::Whole);
+        assert_eq!(drift.pack(), Form::Beside(Vec::new()), "it starts anew");
         drift.turn(3);
         drift.end();
-        assert_eq!(drift.pack(), None);
+        assert_eq!(drift.pack(), Form::Whole);
         assert!(!drift.contains(3));
     }
 }

@@ -261,14 +261,14 @@ impl Findings {
         now: DateTime<Utc>,
     ) {
         for following in &mut resident.followed {
-            let (written, crossings) = following.take();
+            let (form, crossings) = following.take();
             self.crossings.extend(crossings.into_iter().map(|it| (block.clone(), it)));
-            if let Some(written) = written {
+            if let Some(form) = form {
                 self.writes.push(Write {
                     block: block.clone(),
                     revision: following.revision.clone(),
                     members: following.members.clone(),
-                    written,
+                    form,
                     served: following.served,
                     stored: following.stored,
                 });

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use cursus_audience::{Bitset, Block, Outlook, Plan};
 
 use crate::causes::Causes;
-use crate::drift::Drift;
+use crate::drift::{Drift, Form};
 use crate::membership::{Stored, Version};
 use crate::store::segments::Revision;
 use crate::transition::{Cause, Crossing, Crossings, Direction, difference};
@@ -36,14 +36,6 @@ pub(crate) struct Following {
     is_changed: bool,
     due: Due,
     crossings: Crossings,
-}
-
-/// How members are written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Written {
-    Whole,
-    /// As what differs from what is stored whole, packed.
-    Beside(Vec<u8>),
 }
 
 /// When contacts are to be asked again.
@@ -187,16 +179,13 @@ impl Following {
     }
 
     /// How the members are to be written if they are, and who crossed; both are forgotten by this.
-    pub(crate) fn take(&mut self) -> (Option<Written>, Vec<Crossing>) {
+    pub(crate) fn take(&mut self) -> (Option<Form>, Vec<Crossing>) {
         let crossings = std::mem::take(&mut self.crossings);
-        let written = std::mem::take(&mut self.is_changed).then(|| match self.stored {
-            None => {
-                self.drift = Drift::default();
-                Written::Whole
-            }
-            Some(_) => self.drift.pack().map_or(Written::Whole, Written::Beside),
-        });
-        (written, crossings.of(&self.revision).collect())
+        if self.stored.is_none() {
+            self.drift.end();
+        }
+        let form = std::mem::take(&mut self.is_changed).then(|| self.drift.pack());
+        (form, crossings.of(&self.revision).collect())
     }
 
     /// Roughly how many bytes of memory it takes.

@@ -38,9 +38,12 @@ pub(crate) async fn crossed(
     (from, to): (DateTime<Utc>, DateTime<Utc>),
 ) -> anyhow::Result<f64> {
     let crossed = sqlx::query_scalar(
-        "select coalesce(sum(
-             case when slot is not null then 1 else (length(entered_slots) + length(left_slots)) / 2 end), 0)::float8
-         from transitions where record_time between $1 and $2",
+        "select (count(slot) + coalesce(sum(case
+             when length(slots) = 8192 then bit_count(slots)
+             else length(slots) / 2
+         end), 0))::float8
+         from transitions left join lateral (values (entered_slots), (left_slots)) as packed (slots) on slot is null
+         where record_time between $1 and $2",
     );
     Ok(crossed.bind(from).bind(to).fetch_one(pool).await?)
 }

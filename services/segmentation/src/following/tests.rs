@@ -67,8 +67,8 @@ fn a_window_that_closes_is_told_at_its_moment_however_late() {
         let mut following = followed(&plan, &columns, 50 * SECOND);
         assert_eq!(following.next(), Some(110 * SECOND));
         following.pass(&columns, (late * SECOND, everything), &mut 100);
-        let (written, crossings) = following.take();
-        assert_eq!(written, Some(Written::Whole));
+        let (form, crossings) = following.take();
+        assert_eq!(form, Some(Form::Whole));
         assert_eq!(told(&crossings), [(110, 0, Direction::Left)]);
         assert_eq!(following.next(), None);
     }
@@ -159,12 +159,12 @@ fn few_changes_are_written_beside_until_one_was_erased_of_whom_they_tell() {
     let columns = columns(&plan, &[vec![10, 20], vec![15, 25], vec![95, 99]]);
     let mut following = followed(&plan, &columns, 100 * SECOND);
     following.stored = Some(Version { number: 1, digest: 0 });
-    let written = |following: &mut Following| following.take().0;
-    assert_eq!(written(&mut following), None);
+    let form = |following: &mut Following| following.take().0;
+    assert_eq!(form(&mut following), None);
     following.pass(&columns, (110 * SECOND, everything), &mut 100);
-    assert_eq!(written(&mut following), Some(Written::Beside(vec![0, 0])));
+    assert_eq!(form(&mut following), Some(Form::Beside(vec![0, 0])));
     following.pass(&columns, (115 * SECOND, everything), &mut 100);
-    assert_eq!(written(&mut following), Some(Written::Beside(vec![0, 0, 1, 0])));
+    assert_eq!(form(&mut following), Some(Form::Beside(vec![0, 0, 1, 0])));
 
     let erased = |slot| Change {
         id: 1,
@@ -178,8 +178,8 @@ fn few_changes_are_written_beside_until_one_was_erased_of_whom_they_tell() {
     let now = 116 * SECOND;
     let others = Causes::new(&[erased(7)], plan.mentions(), now);
     following.reconsider(&columns, &others, now);
-    assert_eq!(written(&mut following), None);
+    assert_eq!(form(&mut following), None);
     let of_one_who_left = Causes::new(&[erased(1)], plan.mentions(), now);
     following.reconsider(&columns, &of_one_who_left, now);
-    assert_eq!(written(&mut following), Some(Written::Whole));
+    assert_eq!(form(&mut following), Some(Form::Whole));
 }

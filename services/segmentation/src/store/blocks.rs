@@ -174,25 +174,27 @@ pub(crate) async fn each_event(
     Ok(())
 }
 
-/// Reads events of several names, each of some contacts, one after another.
+/// Reads events one after another: those of some names of some contacts, and of other names of others.
 pub(crate) async fn each_event_of(
     conn: &mut PgConnection,
     workspace: &WorkspaceId,
-    wanted: &[(EventsWanted<'_>, Vec<i32>)],
+    wanted: &[(Vec<EventsWanted<'_>>, Vec<i32>)],
     mut each: impl FnMut(&str, EventRow) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let names: Vec<String> = wanted.iter().map(|(wanted, _)| wanted.name.to_owned()).collect();
-    let since: Vec<Option<DateTime<Utc>>> = wanted.iter().map(|(wanted, _)| wanted.since).collect();
-    let with_properties: Vec<bool> =
-        wanted.iter().map(|(wanted, _)| wanted.with_properties).collect();
+    let (mut names, mut since, mut with_properties) = (Vec::new(), Vec::new(), Vec::new());
     // Each name has a slice of all ordinals.
-    let mut all_ordinals = Vec::new();
-    let slice = |(_, ordinals): &(EventsWanted<'_>, Vec<i32>)| {
+    let (mut all_ordinals, mut firsts, mut lasts) = (Vec::new(), Vec::new(), Vec::new());
+    for (wanted, ordinals) in wanted {
         let first = position(all_ordinals.len() + 1);
         all_ordinals.extend_from_slice(ordinals);
-        (first, position(all_ordinals.len()))
-    };
-    let (firsts, lasts): (Vec<i32>, Vec<i32>) = wanted.iter().map(slice).unzip();
+        for event in wanted {
+            names.push(event.name.to_owned());
+            since.push(event.since);
+            with_properties.push(event.with_properties);
+            firsts.push(first);
+            lasts.push(position(all_ordinals.len()));
+        }
+    }
     let mut rows = sqlx::query!(
         r#"select wanted.event_name as "event_name!", ordinal as "ordinal!",
              event_time as "event_time!", properties

@@ -61,9 +61,10 @@ impl<'a> Changed<'a> {
         names: Option<&'a [String]>,
         changes: &'a [(BlockName, Option<Vec<u16>>)],
     ) -> Vec<Self> {
-        let of_block =
-            |(block, slots)| Self { block, slots: Option::as_deref(slots), names, times: &[] };
-        changes.iter().map(|(block, slots)| (block, slots)).map(of_block).collect()
+        changes
+            .iter()
+            .map(|(block, slots)| Self { block, slots: slots.as_deref(), names, times: &[] })
+            .collect()
     }
 
     /// A slot in two bytes, and microseconds in eight.

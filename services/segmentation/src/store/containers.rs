@@ -7,9 +7,8 @@ use sqlx::PgConnection;
 use super::id;
 use super::segments::Revision;
 use crate::block::BlockName;
-use crate::drift::Drift;
+use crate::drift::{Drift, Form};
 use crate::error::Error;
-use crate::following::Written;
 use crate::membership::{Place, Served, Stored, Version, digest};
 
 /// A container to be written.
@@ -18,8 +17,8 @@ pub(crate) struct Write {
     pub(crate) block: BlockName,
     pub(crate) revision: Revision,
     pub(crate) members: Bitset,
-    /// In which form; one that is new is whole.
-    pub(crate) written: Written,
+    /// A container that is new is whole.
+    pub(crate) form: Form,
     /// Whether it is the revision that is read; counts only for a container that is new.
     pub(crate) served: bool,
     /// What is stored so far; nothing if there is no container yet.
@@ -84,12 +83,11 @@ pub(crate) async fn write(
     let fresh: Vec<bool> = writes.iter().map(|write| write.stored.is_none()).collect();
     let counts: Vec<i32> =
         writes.iter().map(|write| i32::try_from(write.members.len()).unwrap_or(i32::MAX)).collect();
-    let written = |write: &Write| match &write.written {
-        Written::Whole => (Some(write.members.to_roaring_bytes()), Vec::new()),
-        Written::Beside(turned) => (None, turned.clone()),
+    let packed = |write: &Write| match &write.form {
+        Form::Whole => (Some(write.members.to_roaring_bytes()), Vec::new()),
+        Form::Beside(turned) => (None, turned.clone()),
     };
-    let (members, turned): (Vec<Option<Vec<u8>>>, Vec<Vec<u8>>) =
-        writes.iter().map(written).unzip();
+    let (members, turned): (Vec<Option<Vec<u8>>>, Vec<Vec<u8>>) = writes.iter().map(packed).unzip();
     let digests: Vec<i64> = writes.iter().map(|write| digest(&write.members)).collect();
     let rows = sqlx::query!(
         r#"with changed as (

@@ -7,6 +7,7 @@
 )]
 
 mod accounts;
+mod backlog;
 mod companies;
 mod contacts;
 mod crm;
