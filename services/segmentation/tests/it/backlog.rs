@@ -13,7 +13,8 @@ async fn an_event_that_was_read_with_its_block_is_not_counted_again_when_its_tur
     replica.write(vec![replica.contact("ana", &[])]).await.unwrap();
     replica.ready_segment("thrice", did("n999", None, 3)).await;
     replica.ready_segment("more", did("n999", None, 4)).await;
-    // Nobody can evaluate while another holds what is written then.
+    replica.ready_segment("begun", did("n000", None, 1)).await;
+    // Nobody gets beyond the first event while another holds what is to be written then.
     let mut tx = world.database.pool.begin().await.unwrap();
     sqlx::query("lock table containers in exclusive mode").execute(&mut *tx).await.unwrap();
     for call in 0..3 {
