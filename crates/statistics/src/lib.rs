@@ -7,7 +7,7 @@
 //! reports to use as well:
 //!
 //! - looking often: [`group_sequential`] with a deadline, [`anytime`], [`safe_logrank`] and [`confidence_sequence`]
-//!   without one;
+//!   without one, [`strata`] where the shares of the arms change on the way;
 //! - rates and means against a control or a holdout: [`effect`], [`fisher`], [`contingency`], [`ratio`], [`cuped`],
 //!   [`segment`];
 //! - whether they can be trusted: [`sample_ratio`], [`guardrail`], [`multiplicity`];
@@ -43,6 +43,7 @@ pub mod sample_ratio;
 pub mod segment;
 mod special;
 pub mod spending;
+pub mod strata;
 
 pub use error::Error;
 pub use number::{Alpha, Estimate, Fraction, Interval};

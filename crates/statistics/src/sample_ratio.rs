@@ -38,12 +38,7 @@ pub fn ln_evidence(counts: &[u64], weights: &Weights) -> Result<f64, Error> {
     for (log, evidence) in logs.iter_mut().zip(each) {
         *log = evidence?;
     }
-    let highest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if highest.is_infinite() {
-        return Ok(highest);
-    }
-    let sum: f64 = logs.iter().map(|log| (log - highest).exp()).sum();
-    Ok(highest + (sum / real(logs.len() as u64)).ln())
+    Ok(ln_mean(logs))
 }
 
 /// The same for one concentration.
@@ -54,6 +49,16 @@ pub fn ln_evidence_at(counts: &[u64], weights: &Weights, concentration: f64) -> 
     }
     let cells = counts.iter().map(|count| real(*count)).zip(weights.shares());
     Ok(ln_mixture(cells, concentration))
+}
+
+/// The logarithm of the mean of numbers given by their logarithms.
+pub(crate) fn ln_mean(logs: [f64; CONCENTRATIONS.len()]) -> f64 {
+    let highest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if highest.is_infinite() {
+        return highest;
+    }
+    let sum: f64 = logs.iter().map(|log| (log - highest).exp()).sum();
+    highest + (sum / real(logs.len() as u64)).ln()
 }
 
 fn matching<'a>(counts: &'a [u64], weights: &Weights) -> Result<&'a [u64], Error> {
