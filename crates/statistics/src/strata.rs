@@ -107,7 +107,8 @@ impl Strata {
     ///   every tick is 1 at most in expectation.
     /// - What the answers change are the shares of later periods, thus how many units are at risk *there*; those numbers
     ///   are given when that period's factor is formed. A product of such factors is a supermartingale, and so is a
-    ///   mean of products.
+    ///   mean of products. A bandit may know answers before they count here, as long as a period is told no later than
+    ///   those whose shares its answers could change: these would betray it.
     ///
     /// At risk are the units that are new at a look, or when a period has none, those that had not answered yet, whose
     /// answers are told late. To put both in one set would be wrong: the old hardly ever answer any more, and the arm
