@@ -6,7 +6,7 @@ mod properties {
 
     use cursus_statistics::anytime::{NormalMixture, ln_msprt};
     use cursus_statistics::assignment::{Weights, choose, unit_interval};
-    use cursus_statistics::bandit;
+    use cursus_statistics::bandit::{self, Cohort};
     use cursus_statistics::confidence_sequence::{self, Tuning};
     use cursus_statistics::cuped;
     use cursus_statistics::effect::{Comparison, Sample, welch};
@@ -23,6 +23,7 @@ mod properties {
     use cursus_statistics::sample_ratio;
     use cursus_statistics::segment::heterogeneity;
     use cursus_statistics::spending::Spending;
+    use cursus_statistics::strata::{Cell, Period, Strata, mantel_haenszel};
     use cursus_statistics::{Alpha, Fraction, Proportion};
     use proptest::collection::vec;
     use proptest::num::f64::ANY;
@@ -43,6 +44,22 @@ mod properties {
 
     fn any_fraction() -> impl Strategy<Value = Fraction> {
         prop_oneof![ANY, 0.0..1.0_f64].prop_map(Fraction::saturating)
+    }
+
+    fn any_weights() -> impl Strategy<Value = Weights> {
+        vec(prop_oneof![Just(0.0), 0.0..1.0_f64, 0.0..f64::MAX], 3).prop_map(|weights| {
+            Weights::new(weights).unwrap_or_else(|_| Weights::equal(3).unwrap())
+        })
+    }
+
+    /// Mostly of three arms and possible.
+    fn any_cells() -> impl Strategy<Value = Vec<Cell>> {
+        let units = prop_oneof![0..10_u64, 0..2_000_u64, any::<u64>()];
+        let cell = (units, any::<u64>(), 0..50_u8).prop_map(|(units, answered, wrong)| Cell {
+            units,
+            answered: if wrong == 0 { answered } else { answered.checked_rem(units).unwrap_or(0) },
+        });
+        vec(cell, 3)
     }
 
     proptest! {
@@ -223,6 +240,36 @@ mod properties {
             let batches: Vec<Batch> = batches.into_iter().map(batch).collect();
             let (elapsed, deadline) = (Duration::from_secs(elapsed), Duration::from_secs(deadline));
             let _ = (spending_time(&curve, &batches, elapsed, deadline), curve.age_at(share));
+            let cohort = |batch: &Batch| Cohort { age: batch.sent_after, units: batch.recipients };
+            let cohorts: Vec<Cohort> = batches.iter().map(cohort).collect();
+            let mature = bandit::mature_units(&curve, deadline, &cohorts);
+            prop_assert!(mature >= 0.0 && mature.is_finite(), "{}", mature);
+            let rate = bandit::delayed(median, mature).map(Proportion::rate);
+            prop_assert!(rate.is_none_or(|rate| (0.0..=1.0).contains(&rate)));
+        }
+
+        #[test]
+        fn periods_of_anything_are_refused_or_compared(
+            looks in vec(vec((0..3_u32, any_weights(), any_cells()), 0..3), 0..5),
+            tables in vec((any_cells(), any_cells()), 0..3),
+            alpha in any_alpha(),
+        ) {
+            let period = |(number, shares, cells)| Period { number, shares, cells };
+            let looks: Vec<Vec<Period>> =
+                looks.into_iter().map(|look| look.into_iter().map(period).collect()).collect();
+            if let Ok(strata) = Strata::new(3, &looks) {
+                let evidence = strata.ln_evidence(0, 1).unwrap();
+                prop_assert_eq!(evidence.len(), looks.len());
+                let ratio = strata.ln_sample_ratio();
+                prop_assert!(evidence.iter().chain(&ratio).all(|log| !log.is_nan()));
+            }
+            let table = |(one, other): (Vec<Cell>, Vec<Cell>)| [one[0], other[1]];
+            if let Some(found) = mantel_haenszel(tables.into_iter().map(table)) {
+                prop_assert!(found.difference.abs() <= 1.0 + 1e-9, "{:?}", found);
+                prop_assert!(found.standard_error >= 0.0 && !found.z.is_nan(), "{:?}", found);
+                let harm = guardrail::stratified_harm(&found, alpha);
+                prop_assert!((0.0..=1.0).contains(&harm.p) && !harm.at_most.is_nan());
+            }
         }
 
         #[test]
