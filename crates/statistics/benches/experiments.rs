@@ -4,7 +4,7 @@
 //! `CURSUS_ACCEPTANCE` names the file of scenarios, or `CURSUS_DATA` the data folder with it in `statistics/` and the
 //! Upworthy tests in `upworthy/`. What is not there is skipped aloud; the scenarios of this file always run. Equal seeds
 //! give equal tables, on any number of cores. Arguments choose parts: `acceptance`, `arms`, `streaming`, `open-ended`,
-//! `sample-ratio`, `speed`, `upworthy`.
+//! `sample-ratio`, `bandit`, `speed`, `upworthy`.
 
 #![expect(clippy::print_stdout, reason = "it is what a benchmark is for")]
 
@@ -18,6 +18,8 @@ use crate::table::Row;
 
 #[path = "experiments/acceptance.rs"]
 mod acceptance;
+#[path = "experiments/bandit.rs"]
+mod bandit;
 #[path = "experiments/campaign.rs"]
 mod campaign;
 #[path = "experiments/crowd.rs"]

@@ -1,5 +1,5 @@
 //! Scenarios that are not in the acceptance file: several arms, a sample ratio watched while sending, tests without an
-//! end, and mails that leave all the time.
+//! end, mails that leave all the time, and a bandit.
 
 use cursus_statistics::anytime::NormalMixture;
 use cursus_statistics::assignment::{Weights, choose};
@@ -12,17 +12,18 @@ use rand::RngExt;
 
 use crate::acceptance::most_false_alarms;
 use crate::campaign::{Arrival, Campaign};
-use crate::crowd;
 use crate::table::{Allowed, Row};
+use crate::{bandit, crowd};
 
 /// A part by its name.
 type Part = (&'static str, fn() -> Result<Vec<Row>, Error>);
 
-pub(crate) const ALL: [Part; 4] = [
+pub(crate) const ALL: [Part; 5] = [
     ("arms", several_arms),
     ("streaming", streaming),
     ("open-ended", open_ended),
     ("sample-ratio", sample_ratio),
+    ("bandit", bandit::all),
 ];
 
 /// K1: no arm differs, and none may be declared best.
