@@ -1,7 +1,7 @@
 //! Where a unit belongs: what was imported for it, or else a hash of its id. Pure, so the same on every replica.
 
 use cursus_ids::{ContactId, ExperimentName};
-use cursus_statistics::assignment::{Allocation, unit_interval};
+use cursus_statistics::assignment::{Allocation, Weights, unit_interval};
 
 use crate::design::Design;
 use crate::layers::{self, Range};
@@ -20,6 +20,8 @@ pub(crate) struct Assignment {
     pub(crate) unit: ContactId,
     pub(crate) place: Place,
     pub(crate) is_imported: bool,
+    /// The number of the bandit's allocation that the arm was drawn by.
+    pub(crate) allocation: Option<u32>,
     /// Up to the one that decided; empty if it was imported.
     pub(crate) draws: Vec<Draw>,
 }
@@ -56,18 +58,21 @@ pub(crate) struct Divider {
 }
 
 impl Divider {
+    /// `weights` are those of the arms: as designed, or a bandit's.
+    ///
     /// The questions take different salts (the allocation makes two of its own), or their answers would be correlated;
     /// and so do experiments, or the same people would always be held out, unless that is what is wanted.
     pub(crate) fn new(
         name: &ExperimentName,
         design: &Design,
         reserved: &[Range],
-    ) -> Result<Self, cursus_statistics::Error> {
+        weights: Weights,
+    ) -> Self {
         let workspace = &name.workspace;
         let name = name.to_string();
         let layer = (!design.layer.is_empty())
             .then(|| (format!("layer/{workspace}/{}", design.layer), reserved.to_vec()));
-        Ok(Self {
+        Self {
             holdout_salt: match design.holdout_period.as_str() {
                 "" => format!("{name}/holdout"),
                 period => format!("holdout/{workspace}/{period}"),
@@ -75,9 +80,9 @@ impl Divider {
             holdout_share: design.holdout_share,
             layer,
             test_share: design.test_share,
-            allocation: Allocation::new(&name, design.test_fraction(), design.weights()?),
+            allocation: Allocation::new(&name, design.test_fraction(), weights),
             name,
-        })
+        }
     }
 
     pub(crate) fn place(&self, unit: &ContactId) -> Place {
@@ -132,7 +137,8 @@ mod tests {
     }
 
     fn reserved(name: &str, design: &Design, ranges: &[Range]) -> Vec<Place> {
-        let divider = Divider::new(&name.parse().unwrap(), design, ranges).unwrap();
+        let weights = design.weights().unwrap();
+        let divider = Divider::new(&name.parse().unwrap(), design, ranges, weights);
         (0..20_000).map(|unit| divider.place(&format!("c{unit}").parse().unwrap())).collect()
     }
 
@@ -199,7 +205,8 @@ mod tests {
         design.layer = "subjects".to_owned();
         design.test_share = 0.5;
         let name = "workspaces/acme/experiments/spring".parse().unwrap();
-        let divider = Divider::new(&name, &design, &[Range(0, 4_999)]).unwrap();
+        let weights = design.weights().unwrap();
+        let divider = Divider::new(&name, &design, &[Range(0, 4_999)], weights);
         for unit in 0..200 {
             let unit: ContactId = format!("c{unit}").parse().unwrap();
             let draws = divider.draws(&unit);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::verdict::Action;
 
-/// Who takes looks.
+/// Who takes looks and divides units anew.
 pub(crate) const MONITOR: &str = "monitor";
 
 /// Something that was done.
@@ -31,6 +31,7 @@ pub(crate) enum Kind {
     Stopped,
     Extended,
     Reclassified,
+    Reallocated,
 }
 
 /// What there is to know about it; each kind has its own.
@@ -51,10 +52,12 @@ pub(crate) struct Detail {
     pub(crate) deadline: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) outcomes: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) shares: Vec<f64>,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Created,
         Self::Started,
         Self::ExposureClosed,
@@ -64,6 +67,7 @@ impl Kind {
         Self::Stopped,
         Self::Extended,
         Self::Reclassified,
+        Self::Reallocated,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -77,6 +81,7 @@ impl Kind {
             Self::Stopped => "STOPPED",
             Self::Extended => "EXTENDED",
             Self::Reclassified => "RECLASSIFIED",
+            Self::Reallocated => "REALLOCATED",
         }
     }
 }

@@ -79,11 +79,25 @@ pub(crate) struct Counts {
     pub(crate) released: Group,
 }
 
+/// Units of a bandit that had the same chances at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Span {
+    /// Which allocation divided them.
+    pub(crate) allocation: u32,
+    /// In which period after the start they were exposed, from 0.
+    pub(crate) exposed: i64,
+}
+
 /// Everybody, and everybody in each segment.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Census {
     pub(crate) whole: Counts,
+    /// None for a bandit's.
     pub(crate) segments: BTreeMap<String, Counts>,
+    /// For a bandit in their place.
+    pub(crate) periods: BTreeMap<Span, Counts>,
+    /// Units exposed to an arm that the bandit did not give them; they are in no group.
+    pub(crate) strays: u64,
 }
 
 impl Group {
@@ -121,8 +135,25 @@ impl Counts {
 }
 
 impl Census {
+    /// What was counted by segment was counted by span.
+    pub(crate) fn by_period(mut self) -> Self {
+        let read = |(label, counts): (String, Counts)| {
+            let (allocation, exposed) = label.split_once('.')?;
+            let span =
+                Span { allocation: allocation.parse().ok()?, exposed: exposed.parse().ok()? };
+            Some((span, counts))
+        };
+        self.periods = std::mem::take(&mut self.segments).into_iter().filter_map(read).collect();
+        self
+    }
+
     pub(crate) fn empty(arms: usize, metrics: usize) -> Self {
-        Self { whole: Counts::empty(arms, metrics), segments: BTreeMap::new() }
+        Self::of_all(Counts::empty(arms, metrics))
+    }
+
+    /// Of which no groups are known.
+    pub(crate) fn of_all(whole: Counts) -> Self {
+        Self { whole, segments: BTreeMap::new(), periods: BTreeMap::new(), strays: 0 }
     }
 
     /// A segment's group, or everybody's where the segment is empty.

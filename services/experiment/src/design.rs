@@ -1,5 +1,6 @@
 //! How an experiment is run: what may be asked for, and the digest that an approval is about.
 
+mod bandit;
 mod metric;
 
 use std::collections::HashSet;
@@ -15,6 +16,7 @@ use cursus_statistics::{Alpha, Fraction};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub(crate) use self::bandit::{Bandit, Rule};
 pub(crate) use self::metric::{Direction, Kind, Metric, OPENED, Role};
 
 const MOST_ARMS: usize = 10;
@@ -64,6 +66,8 @@ pub(crate) struct Design {
     /// Whether it is counted elsewhere.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) aggregated: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) bandit: Option<Bandit>,
 }
 
 /// What a lead is held against.
@@ -165,6 +169,7 @@ impl Design {
         require(is_alpha, "alpha", "it must be 0.000001 to 0.5")?;
         let why = "it must be positive, and 366 days at most";
         self.check_layer()?;
+        self.check_bandit()?;
         let has_window = is_window(self.decision_seconds) || self.is_open_ended();
         require(has_window, "decision_window", why)?;
         let why = "a test without a deadline has none: leave it empty";

@@ -37,6 +37,8 @@ pub(crate) enum Error {
     Aggregated,
     #[error("the experiment is counted by what units did: tell that, or say so in the design")]
     NotAggregated,
+    #[error("a bandit draws the arms of its units when they are asked for: none are imported")]
+    Bandit,
     #[error("other counts were told under this number")]
     SequenceReused,
     #[error("other experiments have too much of the layer `{0}`: stop one, or ask for less")]
@@ -92,6 +94,7 @@ impl From<Error> for Status {
             Error::NoDeadline => Fault::new(Code::FailedPrecondition, "NO_DEADLINE"),
             Error::Aggregated => Fault::new(Code::FailedPrecondition, "AGGREGATED"),
             Error::NotAggregated => Fault::new(Code::FailedPrecondition, "NOT_AGGREGATED"),
+            Error::Bandit => Fault::new(Code::FailedPrecondition, "BANDIT"),
             Error::SequenceReused => Fault::new(Code::AlreadyExists, "SEQUENCE_REUSED"),
             Error::LayerFull(layer) => {
                 Fault::new(Code::FailedPrecondition, "LAYER_FULL").with("layer", layer)

@@ -105,6 +105,9 @@ impl Experiment {
     }
 
     pub(crate) fn may_import(&self) -> Result<(), Error> {
+        if self.design.bandit.is_some() {
+            return Err(Error::Bandit);
+        }
         if self.state == State::Draft { Ok(()) } else { Err(Error::NotDraft) }
     }
 

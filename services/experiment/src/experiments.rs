@@ -1,13 +1,11 @@
 //! What is done with experiments. Each function is called in a transaction, or reads.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
-use cursus_ids::{ApprovalName, ContactId, ExperimentName, WorkspaceId};
+use cursus_ids::{ApprovalName, ExperimentName, WorkspaceId};
 use sqlx::PgConnection;
 
 use crate::aggregates::Aggregate;
-use crate::assignment::{Assignment, Divider, Place};
+use crate::allocation::Allocation;
 use crate::audit::{Detail, Entry, Kind};
 use crate::curves::Curve;
 use crate::design::Design;
@@ -30,13 +28,6 @@ pub(crate) struct Draft {
     pub(crate) expectation: Option<Expectation>,
     /// Whether contacts are expected to answer as soon as they did in past experiments, if that is known.
     pub(crate) expects_the_past: bool,
-}
-
-/// Whether to say why units belong where they do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Explain {
-    No,
-    Yes,
 }
 
 /// A choice of an arm by its id, or of none.
@@ -113,28 +104,6 @@ pub(crate) async fn create(
     Ok(experiment)
 }
 
-/// A part of an import. The digest is left for [`finish_import`], or for whoever reads it if the import breaks off.
-pub(crate) async fn import(
-    conn: &mut PgConnection,
-    name: &ExperimentName,
-    read: impl FnOnce(&Experiment) -> Result<HashMap<ContactId, Place>, Error>,
-) -> Result<(), Error> {
-    let experiment = lock(conn, name).await?;
-    experiment.may_import()?;
-    let added = store::assignments::put(conn, name, &read(&experiment)?).await?;
-    Ok(store::experiments::add_imported(conn, name, added).await?)
-}
-
-/// Computes the digest of what was imported once, and not whenever it is asked for.
-pub(crate) async fn finish_import(
-    conn: &mut PgConnection,
-    name: &ExperimentName,
-) -> Result<i64, Error> {
-    let experiment = lock(conn, name).await?;
-    store::experiments::update(conn, &experiment).await?;
-    Ok(experiment.imported_count)
-}
-
 pub(crate) async fn start(
     conn: &mut PgConnection,
     name: &ExperimentName,
@@ -147,6 +116,10 @@ pub(crate) async fn start(
     if experiment.state != was {
         reserve(conn, &mut experiment).await?;
         store::experiments::update(conn, &experiment).await?;
+        if experiment.design.bandit.is_some() {
+            let first = Allocation::first(&experiment.design, by.now)?;
+            store::allocations::add(conn, name, &first).await?;
+        }
         store::audit::add(conn, name, Kind::Started, by, &Detail::default()).await?;
     }
     Ok(experiment)
@@ -283,36 +256,6 @@ pub(crate) async fn looks(
 ) -> Result<(Experiment, Vec<store::looks::Listed>), Error> {
     let experiment = get(conn, name).await?;
     Ok((experiment, store::looks::list(conn, name, after, limit).await?))
-}
-
-/// Where units belong, in the order asked for.
-pub(crate) async fn assign(
-    conn: &mut PgConnection,
-    experiment: &Experiment,
-    units: Vec<ContactId>,
-    explain: Explain,
-) -> Result<Vec<Assignment>, Error> {
-    experiment.has_started()?;
-    let name = &experiment.name;
-    let imported = match experiment.imported_count {
-        0 => HashMap::new(),
-        _ => store::assignments::of(conn, name, &units).await?,
-    };
-    let divider = Divider::new(name, &experiment.design, &experiment.buckets)?;
-    let draws = |unit: &ContactId| match explain {
-        Explain::No => Vec::new(),
-        Explain::Yes => divider.draws(unit),
-    };
-    let assign = |unit: ContactId| match imported.get(&unit) {
-        Some(place) => Assignment { unit, place: *place, is_imported: true, draws: Vec::new() },
-        None => Assignment {
-            place: divider.place(&unit),
-            draws: draws(&unit),
-            unit,
-            is_imported: false,
-        },
-    };
-    Ok(units.into_iter().map(assign).collect())
 }
 
 pub(crate) async fn expose(

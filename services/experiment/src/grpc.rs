@@ -18,7 +18,8 @@ use tonic::{Request, Response, Status, Streaming};
 use self::asked::{Asked, ask};
 use crate::error::Error;
 use crate::experiment::By;
-use crate::experiments::{self, Choice, Explain};
+use crate::experiments::{self, Choice};
+use crate::placement::{self, Explain};
 
 /// The handlers and what they need.
 #[derive(Clone, Debug)]
@@ -59,7 +60,7 @@ impl Experiments {
             }
             let mut tx = self.begin().await?;
             let read = |it: &crate::experiment::Experiment| convert::imported(it, part.assignments);
-            experiments::import(&mut tx, &name, read).await?;
+            placement::import(&mut tx, &name, read).await?;
             tx.commit().await.map_err(Error::from)?;
             whole = Some(name);
         }
@@ -67,7 +68,7 @@ impl Experiments {
             return Err(Error::invalid("experiment", "there was nothing to import").into());
         };
         let mut tx = self.begin().await?;
-        let count = experiments::finish_import(&mut tx, &name).await?;
+        let count = placement::finish_import(&mut tx, &name).await?;
         tx.commit().await.map_err(Error::from)?;
         Ok(count)
     }
@@ -155,7 +156,7 @@ impl ExperimentService for Experiments {
         let experiment = experiments::get(&mut *self.conn().await?, &name).await?;
         let explain = if request.explain { Explain::Yes } else { Explain::No };
         let conn = &mut *self.conn().await?;
-        let assigned = experiments::assign(conn, &experiment, units, explain).await?;
+        let assigned = placement::assign(conn, &experiment, units, explain).await?;
         let assignments = convert::assignments(&experiment, assigned, explain);
         Ok(Response::new(proto::AssignUnitsResponse { assignments }))
     }

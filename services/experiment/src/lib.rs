@@ -7,6 +7,7 @@
 
 mod adjustment;
 mod aggregates;
+mod allocation;
 mod assignment;
 mod audit;
 mod config;
@@ -24,8 +25,10 @@ mod housekeeping;
 mod layers;
 mod look;
 mod metrics;
+mod observation;
 mod path;
 mod peers;
+mod placement;
 mod report;
 mod results;
 mod sizing;

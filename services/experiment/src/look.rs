@@ -1,5 +1,7 @@
 //! One look: what the deciding metric showed at a moment of spending time.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use cursus_statistics::Fraction;
 use cursus_statistics::effect::{Comparison, Sample, welch};
@@ -7,7 +9,8 @@ use cursus_statistics::monitor::ArmCounts;
 use cursus_statistics::{Alpha, Error, Proportion};
 use serde::{Deserialize, Serialize};
 
-use crate::counts::{Counts, Group, Tally};
+use crate::allocation::Allocation;
+use crate::counts::{Census, Counts, Group, Span, Tally};
 use crate::design::{Design, Kind, Metric};
 
 /// Looks are worth taking this far apart on the clock of spending: about 50 in all.
@@ -22,6 +25,18 @@ pub(crate) const OPEN_ENDED_PAUSE: TimeDelta = TimeDelta::hours(1);
 pub(crate) struct Sight {
     pub(crate) arms: Vec<Seen>,
     pub(crate) holdout_units: u64,
+    /// Of a bandit. Looks that are kept have those of which more was known than at the look before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) periods: Vec<Period>,
+}
+
+/// What was counted of units that had the same chances at the same time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Period {
+    pub(crate) span: Span,
+    /// The chances that its units had.
+    pub(crate) shares: Vec<f64>,
+    pub(crate) arms: Vec<Seen>,
 }
 
 /// One arm.
@@ -43,7 +58,22 @@ pub(crate) struct Look {
     pub(crate) sight: Sight,
 }
 
+/// Each period as it was last seen.
+pub(crate) fn periods(looks: &[Look]) -> BTreeMap<Span, &Period> {
+    let all = looks.iter().flat_map(|look| &look.sight.periods);
+    all.map(|period| (period.span, period)).collect()
+}
+
 impl Seen {
+    fn new(design: &Design, group: &Group) -> Self {
+        let tally = |metric: usize| group.metrics.get(metric).copied();
+        Self {
+            units: group.units,
+            tally: tally(0).unwrap_or_default(),
+            guardrails: design.guardrails().filter_map(|(metric, _)| tally(metric)).collect(),
+        }
+    }
+
     /// The units that the deciding metric is about.
     pub(crate) fn counted(&self) -> u64 {
         self.units.saturating_sub(self.tally.excluded)
@@ -77,16 +107,31 @@ impl Seen {
 
 impl Sight {
     pub(crate) fn new(design: &Design, counts: &Counts) -> Self {
-        let tally = |group: &Group, metric: usize| group.metrics.get(metric).copied();
-        let seen = |group: &Group| Seen {
-            units: group.units,
-            tally: tally(group, 0).unwrap_or_default(),
-            guardrails: design
-                .guardrails()
-                .filter_map(|(metric, _)| tally(group, metric))
-                .collect(),
+        Self {
+            arms: counts.arms.iter().map(|group| Seen::new(design, group)).collect(),
+            holdout_units: counts.holdout.units,
+            periods: Vec::new(),
+        }
+    }
+
+    /// With what was counted of the units of each allocation.
+    pub(crate) fn by_period(design: &Design, census: &Census, allocations: &[Allocation]) -> Self {
+        let shares: BTreeMap<u32, &Vec<f64>> =
+            allocations.iter().map(|it| (it.number, &it.shares)).collect();
+        let period = |(span, counts): (&Span, &Counts)| {
+            let shares = shares.get(&span.allocation)?;
+            let arms = counts.arms.iter().map(|group| Seen::new(design, group)).collect();
+            Some(Period { span: *span, shares: (*shares).clone(), arms })
         };
-        Self { arms: counts.arms.iter().map(seen).collect(), holdout_units: counts.holdout.units }
+        let periods = census.periods.iter().filter_map(period).collect();
+        Self { periods, ..Self::new(design, &census.whole) }
+    }
+
+    /// Without the periods that are as they were at the looks before.
+    pub(crate) fn without_the_known(mut self, looks: &[Look]) -> Self {
+        let known = periods(looks);
+        self.periods.retain(|period| known.get(&period.span) != Some(&period));
+        self
     }
 
     pub(crate) fn answered(&self) -> u64 {
@@ -254,7 +299,7 @@ mod tests {
             tally: Tally { answered, ..Tally::default() },
             guardrails: Vec::new(),
         };
-        Sight { arms: arms.iter().map(seen).collect(), holdout_units: 0 }
+        Sight { arms: arms.iter().map(seen).collect(), holdout_units: 0, periods: Vec::new() }
     }
 
     #[test]

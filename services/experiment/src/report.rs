@@ -1,15 +1,13 @@
 //! The estimates and the verdict so far. Nothing is written, so reading is not a look.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use cursus_ids::ExperimentName;
 use cursus_statistics::effect::Comparison;
 use cursus_statistics::{Fraction, Proportion};
 use sqlx::PgConnection;
 
-use crate::aggregates::Groups;
-use crate::counts::{Census, Counts};
+use crate::counts::Counts;
+use crate::design::Design;
 use crate::differences::{Difference, differences};
 use crate::error::Error;
 use crate::experiment::{Decision, Experiment, State};
@@ -18,7 +16,7 @@ use crate::look::{self, Look, Sight};
 use crate::verdict::{
     self, Action, Alarm, Guardrail, SampleRatio, Stage, Timing, TimingState, Verdict,
 };
-use crate::{results, store};
+use crate::{observation, results, store};
 
 /// With fewer events than this differences are coarse.
 const FEW_EVENTS: u64 = 50;
@@ -33,6 +31,8 @@ pub(crate) struct Report {
     pub(crate) whole: results::Panel,
     pub(crate) segments: Vec<(String, results::Panel)>,
     pub(crate) probabilities_best: Option<Vec<f64>>,
+    /// Of a bandit: each arm's share of new units.
+    pub(crate) shares: Vec<f64>,
     pub(crate) verdict: Verdict,
     pub(crate) guardrails: Vec<Guardrail>,
     pub(crate) sample_ratio: SampleRatio,
@@ -58,13 +58,15 @@ pub(crate) async fn report(
 ) -> Result<Report, Error> {
     let experiment = get(conn, name).await?;
     let design = &experiment.design;
-    let census = census(conn, &experiment, now).await?;
+    let census = observation::census(conn, &experiment, now).await?;
     let mut looks = store::looks::all(conn, name).await?;
     let last = store::looks::last_verdict(conn, name).await?;
-    let exposures = exposures(conn, &experiment).await?;
+    let exposures = observation::exposures(conn, &experiment).await?;
     let boundary = last.as_ref().and_then(|verdict| verdict.boundary);
     let spending_time = maturity(&experiment, &exposures, now)?;
-    let present = Look { time: now, spending_time, sight: Sight::new(design, &census.whole) };
+    let allocations = observation::allocations(conn, &experiment).await?;
+    let sight = Sight::by_period(design, &census, &allocations);
+    let present = Look { time: now, spending_time, sight };
     let verdict = told(&experiment, last, &present)?;
     let next_look = next_look(&experiment, looks.last(), &exposures, now)?;
     let is_settled = !design.is_open_ended() && spending_time >= Fraction::ONE;
@@ -73,6 +75,7 @@ pub(crate) async fn report(
     looks.push(present.clone());
     let sample_ratio = verdict::sample_ratio(design, &looks, experiment.stage())?;
     let mut warnings = warnings(&experiment, &present.sight, &verdict, &timing);
+    warnings.extend(of_bandit(design, census.strays));
     if sample_ratio.alarm != Alarm::None {
         let text = "The arms hardly got the numbers of contacts they should have";
         warnings.push(Warning { code: "SAMPLE_RATIO", text: text.to_owned() });
@@ -90,6 +93,7 @@ pub(crate) async fn report(
         whole: panel(&census.whole)?,
         segments: segments.collect::<Result<_, Error>>()?,
         probabilities_best: results::probabilities_best(design, &census.whole),
+        shares: allocations.last().map(|allocation| allocation.shares.clone()).unwrap_or_default(),
         guardrails: verdict::guardrails(design, &present.sight),
         sample_ratio,
         timing,
@@ -110,44 +114,8 @@ pub(crate) async fn verdict(
     now: DateTime<Utc>,
 ) -> Result<Verdict, Error> {
     let last = store::looks::last_verdict(conn, &experiment.name).await?;
-    let counts = census(conn, experiment, now).await?.whole;
-    let sight = Sight::new(&experiment.design, &counts);
+    let sight = observation::sight(conn, experiment, now).await?;
     told(experiment, last, &Look { time: now, spending_time: Fraction::ZERO, sight })
-}
-
-/// What had happened before a moment.
-pub(crate) async fn census(
-    conn: &mut PgConnection,
-    experiment: &Experiment,
-    as_of: DateTime<Utc>,
-) -> Result<Census, Error> {
-    let Experiment { name, design, .. } = experiment;
-    if design.aggregated {
-        let told = store::aggregates::latest(conn, name, as_of).await?;
-        let groups = told.map_or_else(|| Groups::empty(design), |it| it.groups);
-        let whole = groups.into_counts(design);
-        return Ok(Census { whole, segments: BTreeMap::new() });
-    }
-    Ok(store::census::take(conn, name, design, design.early_seconds()?, as_of).await?)
-}
-
-/// When how many units of the arms were exposed.
-pub(crate) async fn exposures(
-    conn: &mut PgConnection,
-    experiment: &Experiment,
-) -> Result<Vec<(DateTime<Utc>, u64)>, Error> {
-    if !experiment.design.aggregated {
-        return Ok(store::census::exposed_by_minute(conn, &experiment.name).await?);
-    }
-    let told = store::aggregates::exposed(conn, &experiment.name).await?;
-    let (mut batches, mut before) = (Vec::new(), 0);
-    for (time, units) in told {
-        if units > before {
-            batches.push((time, units - before));
-            before = units;
-        }
-    }
-    Ok(batches)
 }
 
 /// The verdict of the decision, or of the last look in the light of harm seen since.
@@ -231,7 +199,8 @@ fn next_look(
             let week = started
                 + chrono::TimeDelta::from_std(crate::design::SHORTEST_RUN).unwrap_or_default();
             let due = last.map_or(now, |look| look.time + look::OPEN_ENDED_PAUSE);
-            Ok(Some(week.max(due).max(now)))
+            let counted = observation::next_period(experiment, now).unwrap_or(now);
+            Ok(Some(week.max(due).max(counted)))
         }
         (State::Maturing, Some(deadline), _) if now < deadline && !design.is_open_ended() => {
             Ok(Some(look::next_time(design, last, exposures, (now, deadline))?))
@@ -255,9 +224,10 @@ async fn has_changed(
     if experiment.state != State::Decidable {
         return Ok(false);
     }
-    let counts = census(conn, experiment, deadline).await?.whole;
-    let sight = Sight::new(&experiment.design, &counts);
-    if sight == last.sight {
+    let sight = observation::sight(conn, experiment, deadline).await?;
+    let is_as_seen =
+        sight.arms == last.sight.arms && sight.holdout_units == last.sight.holdout_units;
+    if is_as_seen {
         return Ok(false);
     }
     let mut looks = before.to_vec();
@@ -297,6 +267,22 @@ fn warnings(
     if machines_differ(sight) {
         let text = "Machines answered some arms more than others: more of their links or another sender may be why";
         warn("MACHINE_SHARES_DIFFER", text.to_owned());
+    }
+    warnings
+}
+
+/// What a bandit costs, and which units it does not count.
+fn of_bandit(design: &Design, strays: u64) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    if design.bandit.is_some() {
+        let text = "A bandit divides the contacts, so that arms got theirs at different times: do not compare their rates. Only the verdict compares contacts of the same time; intervals, lifts and segments are left out";
+        warnings.push(Warning { code: "BANDIT", text: text.to_owned() });
+    }
+    if strays > 0 {
+        let text = format!(
+            "{strays} contacts were exposed to an arm that the bandit did not give them, and do not count: ask for the arm before the exposure"
+        );
+        warnings.push(Warning { code: "NOT_ASSIGNED", text });
     }
     warnings
 }

@@ -64,7 +64,9 @@ pub(crate) fn panel(
     };
     let result = |group: &Group| {
         let metric = |(index, tally): (usize, &Tally)| {
-            let baseline = holdout.map(|it| Side::new(it.units, it.metrics[index]));
+            // A bandit's arms got their units at other times than the holdout did.
+            let baseline = holdout.filter(|_| design.bandit.is_none());
+            let baseline = baseline.map(|it| Side::new(it.units, it.metrics[index]));
             let kind = &design.metrics[index].kind;
             Side::new(group.units, *tally).result(kind, baseline, alpha, critical(index))
         };
@@ -83,6 +85,10 @@ pub(crate) fn panel(
     for (arm, group) in arms.iter_mut().enumerate() {
         for (metric, result) in group.metrics.iter_mut().enumerate() {
             result.adjustment = adjustment(design, counts, (arm, metric), critical(metric))?;
+            if design.bandit.is_some() {
+                // It would promise to hold the rate of some one time.
+                result.rate = result.rate.map(|rate| Estimate { interval: None, ..rate });
+            }
         }
     }
     Ok(Panel {
@@ -93,9 +99,10 @@ pub(crate) fn panel(
     })
 }
 
-/// How likely each arm is the best in the deciding metric; only where answers decide.
+/// How likely each arm is the best in the deciding metric; only where answers decide, and arms had their units at the same
+/// times.
 pub(crate) fn probabilities_best(design: &Design, counts: &Counts) -> Option<Vec<f64>> {
-    if design.primary().kind != Kind::Conversion {
+    if design.primary().kind != Kind::Conversion || design.bandit.is_some() {
         return None;
     }
     let direction = design.primary().direction;

@@ -2,6 +2,7 @@
 //! not read the clock, decide or log.
 
 pub(crate) mod aggregates;
+pub(crate) mod allocations;
 pub(crate) mod assignments;
 pub(crate) mod audit;
 pub(crate) mod census;

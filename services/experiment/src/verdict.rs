@@ -1,6 +1,7 @@
 //! What the data allow to say: the ladder of the statistics crate for answers of which more is better, the same rungs for
 //! the rest, and what both mean in a sentence.
 
+mod adaptive;
 mod balance;
 mod doubts;
 mod guard;
@@ -81,6 +82,21 @@ struct Finding {
     test: Option<Tested>,
 }
 
+/// What the looks say.
+struct Judged {
+    /// Nothing where there is one arm.
+    finding: Option<Finding>,
+    /// The arm it is about, or else the one that does best.
+    leader: usize,
+    /// The arm that it leads by the least.
+    closest: Option<usize>,
+    /// By how much per unit.
+    lead: f64,
+    statistic: f64,
+    conditional_power: Option<f64>,
+    against_control: Vec<Option<f64>>,
+}
+
 /// The test at an admitted look.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Tested {
@@ -93,26 +109,15 @@ struct Tested {
 pub(crate) fn judge(design: &Design, looks: &[Look], stage: Stage) -> Result<Verdict, Error> {
     let Some(present) = looks.last() else { return Err(Error::NoLooks) };
     let sight = &present.sight;
-    let metric = design.primary();
     let sample_ratio = sample_ratio(design, looks, stage)?;
     let rules = monitor::Design { sample_ratio_alarm: Alpha::new(NEVER)?, ..design.rules()? };
-    let course = ladder::Course::new(design, &rules, looks)?;
-    let finding = if design.arms.len() < 2 {
-        None
-    } else if sample_ratio.alarm == Alarm::Broken {
-        Some(held(Reason::SampleRatioMismatch))
-    } else {
-        let is_plain = metric.kind == Kind::Conversion && metric.direction == Direction::Higher;
-        let finding = if is_plain {
-            of_answers(&course, &rules, looks, stage)?
+    let is_broken = sample_ratio.alarm == Alarm::Broken;
+    let Judged { finding, leader, closest, lead, statistic, conditional_power, against_control } =
+        if design.bandit.is_some() {
+            adaptive::judged(design, &rules, looks, (stage, is_broken))?
         } else {
-            course.climb(stage == Stage::Last)?
+            judged(design, &rules, looks, (stage, is_broken))?
         };
-        Some(guarded(design, sight, ended(&rules, sight, design, stage, finding)))
-    };
-    let about = finding.as_ref().and_then(|it| it.arm);
-    let leader = about.unwrap_or_else(|| sight.leader(metric));
-    let closest = sight.closest(metric, leader);
     let test = finding.as_ref().and_then(|it| it.test);
     let facts = sentence::Facts {
         design,
@@ -120,14 +125,15 @@ pub(crate) fn judge(design: &Design, looks: &[Look], stage: Stage) -> Result<Ver
         finding: finding.as_ref(),
         leader,
         closest,
+        lead,
         sample_ratio_p: sample_ratio.p,
     };
     Ok(Verdict {
         action: finding.as_ref().map_or(Action::None, |it| it.action.into()),
         reason_code: finding.as_ref().map_or("ONE_ARM".to_owned(), |it| it.reason.to_string()),
         reason_text: facts.tell(),
-        arm: about,
-        statistic: closest.map_or(0.0, |other| sight.statistic(metric, leader, other)),
+        arm: finding.as_ref().and_then(|it| it.arm),
+        statistic,
         boundary: test.map(|test| test.boundary).filter(|boundary| boundary.is_finite()),
         sequential_p: test.map(|test| test.sequential_p),
         information: sight.information(design),
@@ -135,12 +141,51 @@ pub(crate) fn judge(design: &Design, looks: &[Look], stage: Stage) -> Result<Ver
         look_count: u32::try_from(looks.len()).unwrap_or(u32::MAX),
         sample_ratio_p: sample_ratio.p,
         is_final: is_final(design, present, stage),
+        conditional_power,
+        against_control,
+        tied_with: finding.map(|it| it.tied_with).unwrap_or_default(),
+    })
+}
+
+/// What the looks say where the shares of the arms stay as they are.
+fn judged(
+    design: &Design,
+    rules: &monitor::Design,
+    looks: &[Look],
+    (stage, is_broken): (Stage, bool),
+) -> Result<Judged, Error> {
+    let Some(Look { sight, .. }) = looks.last() else { return Err(Error::NoLooks) };
+    let metric = design.primary();
+    let course = ladder::Course::new(design, rules, looks)?;
+    let finding = if design.arms.len() < 2 {
+        None
+    } else if is_broken {
+        Some(held(Reason::SampleRatioMismatch))
+    } else {
+        let is_plain = metric.kind == Kind::Conversion && metric.direction == Direction::Higher;
+        let finding = if is_plain {
+            of_answers(&course, rules, looks, stage)?
+        } else {
+            course.climb(stage == Stage::Last)?
+        };
+        Some(guarded(design, sight, ended(rules, sight, design, stage, finding)))
+    };
+    let about = finding.as_ref().and_then(|it| it.arm);
+    let leader = about.unwrap_or_else(|| sight.leader(metric));
+    let closest = sight.closest(metric, leader);
+    let level = |arm: usize| sight.arms.get(arm).map_or(0.0, |it| it.level(&metric.kind));
+    let test = finding.as_ref().and_then(|it| it.test);
+    Ok(Judged {
+        leader,
+        closest,
+        lead: closest.map_or(0.0, |other| metric.direction.gain(level(leader) - level(other))),
+        statistic: closest.map_or(0.0, |other| sight.statistic(metric, leader, other)),
         conditional_power: test.and_then(|_| course.conditional_power(leader)),
         against_control: match test {
             Some(_) => course.against_control()?,
             None => Vec::new(),
         },
-        tied_with: finding.map(|it| it.tied_with).unwrap_or_default(),
+        finding,
     })
 }
 
@@ -149,11 +194,15 @@ fn is_final(design: &Design, present: &Look, stage: Stage) -> bool {
     is_mature || stage == Stage::Last
 }
 
-/// The leader's statistic against every arm, for the record.
-pub(crate) fn statistics(design: &Design, sight: &Sight) -> Vec<f64> {
+/// The leader's statistic against every arm at the last of the looks, for the record.
+pub(crate) fn statistics(design: &Design, looks: &[Look]) -> Result<Vec<f64>, Error> {
+    if design.bandit.is_some() {
+        return adaptive::statistics(design, looks);
+    }
+    let Some(Look { sight, .. }) = looks.last() else { return Err(Error::NoLooks) };
     let metric = design.primary();
     let leader = sight.leader(metric);
-    (0..sight.arms.len()).map(|other| sight.statistic(metric, leader, other)).collect()
+    Ok((0..sight.arms.len()).map(|other| sight.statistic(metric, leader, other)).collect())
 }
 
 /// How the guardrails stand, in the order of the design.

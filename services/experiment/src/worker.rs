@@ -15,9 +15,9 @@ use sqlx::{Connection, PgConnection};
 use crate::audit::{Detail, Kind, MONITOR};
 use crate::error::Error;
 use crate::experiment::{By, Experiment, State};
-use crate::look::{self, Look, Sight};
+use crate::look::{self, Look};
 use crate::verdict::{self, Stage, Verdict};
-use crate::{experiments, metrics, report, store};
+use crate::{experiments, metrics, observation, store};
 
 /// How often the clock is compared with what is due.
 const REST: Duration = Duration::from_millis(250);
@@ -76,6 +76,7 @@ impl Monitor {
         let deadline = match (experiment.state, experiment.deadline) {
             (State::Maturing, Some(deadline)) => deadline,
             (State::Running, _) if experiment.design.is_open_ended() => {
+                self.reallocate(conn, &experiment, now).await?;
                 self.look(conn, &experiment, now, now).await?;
                 return Ok(now + TimeDelta::minutes(1));
             }
@@ -130,9 +131,8 @@ impl Monitor {
         if experiment.design.arms.len() < 2 {
             return keep(conn, experiment, None, (State::Decidable, deadline)).await;
         }
-        let census = report::census(conn, experiment, deadline).await?;
+        let sight = observation::sight(conn, experiment, deadline).await?;
         let time = self.ambient.now();
-        let sight = Sight::new(&experiment.design, &census.whole);
         let looks = store::looks::all(conn, &experiment.name).await?;
         let spending_time = if experiment.design.is_open_ended() {
             look::share_of_run(experiment.start_time.unwrap_or(time), deadline)
@@ -143,6 +143,33 @@ impl Monitor {
         let taken = judged(experiment, looks, look, Stage::Last).await?;
         tracing::info!(experiment.name = %experiment.name, verdict = taken.verdict.reason_code, "`{}` is decidable", experiment.name);
         keep(conn, experiment, Some(taken), (State::Decidable, deadline)).await
+    }
+
+    /// Divides new units by what is known by now, if the present allocation is over.
+    async fn reallocate(
+        &self,
+        conn: &mut PgConnection,
+        experiment: &Experiment,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let Experiment { name, design, .. } = experiment;
+        let Some(bandit) = &design.bandit else { return Ok(()) };
+        let Some(present) = store::allocations::latest(conn, name).await? else { return Ok(()) };
+        if now < present.end_time(bandit) {
+            return Ok(());
+        }
+        let known = observation::known(conn, experiment, now).await?;
+        let Some(next) = present.next(design, &known, now)? else { return Ok(()) };
+        let mut tx = conn.begin().await?;
+        let is_as_seen = experiments::lock(&mut tx, name).await?.state == experiment.state;
+        if !is_as_seen {
+            return Ok(());
+        }
+        store::allocations::add(&mut tx, name, &next).await?;
+        let by = By { actor: MONITOR.to_owned(), now };
+        let detail = Detail { shares: next.shares, ..Detail::default() };
+        store::audit::add(&mut tx, name, Kind::Reallocated, &by, &detail).await?;
+        Ok(tx.commit().await?)
     }
 
     /// A look on the way, if both clocks have moved on far enough.
@@ -158,15 +185,14 @@ impl Monitor {
         let spending_time = if design.is_open_ended() {
             look::share_of_run(experiment.start_time.unwrap_or(now), now)
         } else {
-            let exposures = report::exposures(conn, experiment).await?;
+            let exposures = observation::exposures(conn, experiment).await?;
             look::spending_time(design, &exposures, now, deadline)?
         };
         // Counting is what costs, so it is left until the other clock is known to have moved.
         if !look::is_later(design, looks.last(), spending_time, now) {
             return Ok(());
         }
-        let census = report::census(conn, experiment, now).await?;
-        let sight = Sight::new(design, &census.whole);
+        let sight = observation::sight(conn, experiment, now).await?;
         if !look::knows_more(design, looks.last(), &sight) {
             return Ok(());
         }
@@ -202,6 +228,7 @@ async fn judged(
         let look = match looks.last() {
             Some(last) if is_repeated => Look { time: look.time, ..last.clone() },
             _ => {
+                let look = Look { sight: look.sight.without_the_known(&looks), ..look };
                 looks.push(look.clone());
                 look
             }
@@ -209,7 +236,7 @@ async fn judged(
         let verdict = verdict::judge(&design, &looks, stage)?;
         let look_count = u32::try_from(number).unwrap_or(u32::MAX);
         let verdict = Verdict { look_count, ..verdict };
-        Ok((verdict::statistics(&design, &look.sight), verdict, look))
+        Ok((verdict::statistics(&design, &looks)?, verdict, look))
     });
     let (statistics, verdict, look) = judging.await?.map_err(Error::Statistics)?;
     Ok(Taken { look, statistics, verdict })

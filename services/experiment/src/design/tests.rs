@@ -41,6 +41,19 @@ pub(crate) fn design() -> Design {
         layer_share: None,
         holdout_period: String::new(),
         aggregated: false,
+        bandit: None,
+    }
+}
+
+/// The same without a deadline and a holdout, divided by a bandit.
+pub(crate) fn bandit() -> Design {
+    let bandit = Bandit { rule: Rule::Thompson, floor: 0.05, period_seconds: 86_400.0 };
+    Design {
+        holdout_share: 0.0,
+        decision_seconds: 0.0,
+        method: Method::Anytime { expected_events: 1_000 },
+        bandit: Some(bandit),
+        ..design()
     }
 }
 

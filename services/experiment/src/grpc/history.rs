@@ -116,6 +116,7 @@ fn entry(design: &Design, entry: Entry) -> proto::AuditEntry {
         action: detail.action.map_or(0, |action| report::action(action).into()),
         deadline: detail.deadline.map(timestamp),
         outcome_count: number(detail.outcomes.unwrap_or_default()),
+        shares: detail.shares,
     }
 }
 
@@ -130,5 +131,6 @@ fn kind(kind: Kind) -> proto::audit_entry::Kind {
         Kind::Stopped => proto::audit_entry::Kind::Stopped,
         Kind::Extended => proto::audit_entry::Kind::Extended,
         Kind::Reclassified => proto::audit_entry::Kind::Reclassified,
+        Kind::Reallocated => proto::audit_entry::Kind::Reallocated,
     }
 }

@@ -22,6 +22,9 @@ impl From<Report> for proto::Results {
         for (arm, p) in arms.iter_mut().zip(&report.verdict.against_control) {
             arm.p_against_control = *p;
         }
+        for (arm, share) in arms.iter_mut().zip(report.shares) {
+            arm.share = Some(share);
+        }
         let segment = |(segment, panel): &(String, Panel)| proto::SegmentResult {
             segment: segment.clone(),
             unit_count: number(panel.units),
@@ -161,6 +164,7 @@ fn group(
         metrics: metrics.collect(),
         probability_best: None,
         p_against_control: None,
+        share: None,
     }
 }
 

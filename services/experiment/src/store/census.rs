@@ -6,10 +6,13 @@ use sqlx::{Connection, PgConnection};
 
 use super::{count, join_by_hashing};
 use crate::counts::{Census, Part, Past, Tally};
-use crate::design::{Design, seconds};
+use crate::design::Design;
+use crate::experiment::Experiment;
 
 const HOLDOUT: i16 = -1;
 const RELEASED: i16 = -2;
+/// In an arm that the bandit did not give them.
+const STRAY: i16 = -3;
 /// Not a metric: the row counts units.
 const UNITS: i16 = -1;
 
@@ -45,21 +48,20 @@ impl Wanted {
     }
 }
 
-/// What had happened before `as_of`. Answers within `early_seconds` of the exposure are early. Where nothing ends the
-/// test only units are counted whose answers are all in, as others would make arms that are answered sooner look better.
+/// What units exposed before `exposed_before` had done before `as_of`. Answers within `early_seconds` of the exposure are
+/// early. A bandit's units are grouped by [`Span`](crate::counts::Span) and not by segment.
 ///
 /// Evidence and exposures meet here and not when they are written, because either may be told first.
 #[expect(clippy::too_many_lines, reason = "it is one query, so that all is of one moment")]
 pub(crate) async fn take(
     conn: &mut PgConnection,
-    experiment: &ExperimentName,
-    design: &Design,
+    experiment: &Experiment,
     early_seconds: f64,
-    as_of: DateTime<Utc>,
+    (as_of, exposed_before): (DateTime<Utc>, DateTime<Utc>),
 ) -> Result<Census, sqlx::Error> {
+    let Experiment { name, design, .. } = experiment;
     let wanted = Wanted::new(design, early_seconds);
-    let exposed_before =
-        if design.is_open_ended() { as_of - seconds(design.answering_seconds()) } else { as_of };
+    let period_seconds = design.bandit.map(|bandit| bandit.period_seconds);
     let looks_back = wanted.pasts.iter().any(|seconds| *seconds > 0.0);
     // Rolled back in the end, so that the caller's other queries are planned as they were.
     let mut tx = conn.begin().await?;
@@ -81,23 +83,40 @@ pub(crate) async fn take(
                -- Opens and clicks of earlier campaigns tell of the past.
                and (evidence.experiment_id in ('', $2) or $12 and evidence.source = 'delivery')
                and evidence.outcome_time < $9
+         ), exposed as not materialized (
+             select exposures.contact_id, exposures.exposure_time, exposures.privacy_proxy,
+                    case
+                        when $13::float8 is null then exposures.segments
+                        else array[format(
+                            '%s.%s', coalesce(allotments.allocation, 0),
+                            floor(extract(epoch from exposures.exposure_time - $14::timestamptz)::float8 / $13::float8)::bigint
+                        )]
+                    end as segments,
+                    case
+                        when exposures.released then -2
+                        when exposures.arm is null then -1
+                        when $13::float8 is not null and allotments.arm is distinct from exposures.arm then -3
+                        else exposures.arm
+                    end::smallint as part
+             from exposures
+             left join allotments on $13::float8 is not null
+                                 and allotments.workspace_id = $1
+                                 and allotments.experiment_id = $2
+                                 and allotments.contact_id = exposures.contact_id
+             where exposures.workspace_id = $1 and exposures.experiment_id = $2 and exposures.exposure_time < $10
          ), found as (
-             select exposures.contact_id, exposures.segments, metrics.metric, metrics.property = '' as is_conversion,
-                    case when exposures.released then -2 else coalesce(exposures.arm, -1) end::smallint as part,
-                    facts.actor, coalesce((facts.micros ->> metrics.property)::bigint, 0) as micros,
-                    facts.outcome_time < exposures.exposure_time as is_past,
-                    facts.outcome_time < exposures.exposure_time + interval '1 second' * metrics.early_seconds
+             select exposed.contact_id, exposed.segments, metrics.metric, metrics.property = '' as is_conversion,
+                    exposed.part, facts.actor, coalesce((facts.micros ->> metrics.property)::bigint, 0) as micros,
+                    facts.outcome_time < exposed.exposure_time as is_past,
+                    facts.outcome_time < exposed.exposure_time + interval '1 second' * metrics.early_seconds
                         as is_early
              from metrics
              join facts on facts.event = metrics.event
-             join exposures on exposures.workspace_id = $1
-                           and exposures.experiment_id = $2
-                           and exposures.contact_id = facts.contact_id
-             where exposures.exposure_time < $10
-               and facts.outcome_time >= exposures.exposure_time - interval '1 second' * metrics.past_seconds
-               and facts.outcome_time < exposures.exposure_time + interval '1 second' * metrics.window_seconds
-               and (facts.is_ours or facts.outcome_time < exposures.exposure_time)
-               and not (metrics.is_strict and exposures.privacy_proxy)
+             join exposed on exposed.contact_id = facts.contact_id
+             where facts.outcome_time >= exposed.exposure_time - interval '1 second' * metrics.past_seconds
+               and facts.outcome_time < exposed.exposure_time + interval '1 second' * metrics.window_seconds
+               and (facts.is_ours or facts.outcome_time < exposed.exposure_time)
+               and not (metrics.is_strict and exposed.privacy_proxy)
          ), acts as (
              -- A contact has one exposure, so what is taken of it is the same in all its rows.
              select min(segments) as segments, min(part) as part, metric, is_conversion,
@@ -120,10 +139,8 @@ pub(crate) async fn take(
                     case when is_conversion then 1000000 * has_past::int else past_micros end as past
              from acts
          ), units as (
-             select segments, case when released then -2 else coalesce(arm, -1) end::smallint as part,
-                    count(*) as units, count(*) filter (where privacy_proxy) as proxies
-             from exposures
-             where workspace_id = $1 and experiment_id = $2 and exposure_time < $10
+             select segments, part, count(*) as units, count(*) filter (where privacy_proxy) as proxies
+             from exposed
              group by 1, 2
          )
          select segment as "segment!", part as "part!", -1::smallint as "metric!", sum(units)::bigint as "answered!",
@@ -144,8 +161,8 @@ pub(crate) async fn take(
                 (sum(past * coalesce(level, 0)) * 0.000000000001)::float8
          from (select *, unnest(array_append(segments, '')) as segment from answers) as listed
          group by 1, 2, 3"#,
-        experiment.workspace.as_ref(),
-        experiment.id.as_ref(),
+        name.workspace.as_ref(),
+        name.id.as_ref(),
         &wanted.numbers,
         &wanted.events,
         &wanted.properties,
@@ -156,11 +173,14 @@ pub(crate) async fn take(
         exposed_before,
         &wanted.pasts,
         looks_back,
+        period_seconds,
+        experiment.start_time,
     )
     .fetch_all(&mut *tx)
     .await?;
     tx.rollback().await?;
-    Ok(read(design, rows))
+    let census = read(design, rows);
+    Ok(if design.bandit.is_some() { census.by_period() } else { census })
 }
 
 /// What was counted of a metric, or of units, in one part of one segment.
@@ -208,6 +228,11 @@ fn read(design: &Design, rows: Vec<Row>) -> Census {
         let part = match row.part {
             HOLDOUT => Part::Holdout,
             RELEASED => Part::Released,
+            STRAY => {
+                let is_of_all = row.metric == UNITS && row.segment.is_empty();
+                census.strays += if is_of_all { count(row.answered) } else { 0 };
+                continue;
+            }
             arm => Part::Arm(usize::try_from(arm).unwrap_or(usize::MAX)),
         };
         let Some(group) = census.group(&row.segment, part) else { continue };

@@ -3,7 +3,7 @@
 use cursus_statistics::monitor::Sending;
 use cursus_statistics::{Alpha, Error, sample_ratio as numbers};
 
-use super::Stage;
+use super::{Stage, adaptive};
 use crate::design::Design;
 use crate::look::{Look, Sight, real};
 
@@ -37,15 +37,22 @@ pub(crate) fn sample_ratio(
 ) -> Result<SampleRatio, Error> {
     let weights = design.weights()?;
     let units = |look: &Look| -> Vec<u64> { look.sight.arms.iter().map(|arm| arm.units).collect() };
-    let mut strongest: f64 = 0.0;
-    for look in looks {
-        strongest = strongest.max(numbers::ln_evidence(&units(look), &weights)?);
-    }
+    let strongest = if design.bandit.is_some() {
+        adaptive::ln_against_shares(design, looks)?
+    } else {
+        let evidence = looks.iter().map(|look| numbers::ln_evidence(&units(look), &weights));
+        evidence.collect::<Result<Vec<f64>, Error>>()?.into_iter().fold(0.0, f64::max)
+    };
     let p = match (stage.sending(), looks.last()) {
         // The holdout is exposed when a mailing is planned, the arms while it is sent.
         (Sending::InProgress, _) | (_, None) => (-strongest).exp(),
         (Sending::Complete, Some(present)) => {
-            let of_arms = numbers::chi_square(&units(present), &weights)?.p;
+            // Where the shares changed, evidence that may be looked at all the time is all there is.
+            let of_arms = if design.bandit.is_some() {
+                (-strongest).exp()
+            } else {
+                numbers::chi_square(&units(present), &weights)?.p
+            };
             of_arms.min(of_holdout(design, &present.sight)?)
         }
     };

@@ -21,6 +21,10 @@ pub(crate) enum TimingState {
 
 /// How the leader's speed differs most from another arm's.
 pub(crate) fn timing(design: &Design, sight: &Sight, is_settled: bool) -> Timing {
+    if design.bandit.is_some() {
+        // Arms that got their units at different times are not compared, and the answers of those that count are in.
+        return Timing { state: TimingState::Settled, z: 0.0 };
+    }
     let leader = sight.leader(design.primary());
     let mut z: f64 = 0.0;
     for other in sight.others(leader) {
@@ -55,6 +59,10 @@ pub(crate) fn invalidated_by(design: &Design, present: &Look, verdict: &Verdict)
             format!("It is void if late answers put another arm before {}, {harm}", name(arm))
         }
         (Action::Continue, _) => match verdict.boundary {
+            Some(boundary) if design.bandit.is_some() => format!(
+                "An arm is recommended once the evidence for its lead over every other is worth {boundary:.2} standard errors; now it is worth {:.2}",
+                verdict.statistic
+            ),
             Some(boundary) => format!(
                 "An arm is recommended once it leads every other by {boundary:.2} standard errors; now it is {:.2}",
                 verdict.statistic
@@ -69,7 +77,8 @@ pub(crate) fn invalidated_by(design: &Design, present: &Look, verdict: &Verdict)
 /// How few of an arm's answers would have to be discounted for it not to be significantly ahead any more.
 fn reversing(design: &Design, sight: &Sight, verdict: &Verdict, arm: usize) -> Option<u64> {
     let metric = design.primary();
-    let boundary = verdict.boundary.filter(|_| metric.kind == Kind::Conversion)?;
+    let is_counted = metric.kind == Kind::Conversion && design.bandit.is_none();
+    let boundary = verdict.boundary.filter(|_| is_counted)?;
     let answered = sight.arms.get(arm)?.tally.answered;
     let still_leads = |discounted: u64| {
         let mut sight = sight.clone();

@@ -3,11 +3,12 @@
 
 use cursus_statistics::effect::{Comparison, Sample, welch};
 use cursus_statistics::guardrail::{self, Harm};
+use cursus_statistics::strata::{Cell, mantel_haenszel};
 use cursus_statistics::{Alpha, Proportion};
 
 use crate::counts::Tally;
 use crate::design::{Design, Direction, Kind, Metric};
-use crate::look::Sight;
+use crate::look::{Period, Seen, Sight};
 
 const DOUBT: Alpha = Alpha::FIVE_PERCENT;
 
@@ -57,13 +58,21 @@ pub(super) fn harmed<'a>(design: &'a Design, sight: &Sight, arm: usize) -> Optio
 }
 
 fn reading(design: &Design, sight: &Sight, metric: &Metric, place: usize, arm: usize) -> Arm {
-    let own = side(sight, place, [arm].into_iter());
+    let own = side(&sight.arms, place, [arm].into_iter());
     let is_reference =
         |other: &usize| design.control.map_or(*other != arm, |control| control == *other);
-    let others = (0..sight.arms.len()).filter(is_reference);
-    let reference = (design.control != Some(arm)).then(|| side(sight, place, others));
+    let others: Vec<usize> = (0..sight.arms.len()).filter(is_reference).collect();
+    let harm = match design.bandit {
+        Some(_) if design.control == Some(arm) => None,
+        Some(_) => harm_within_periods(sight, metric, place, (arm, others)),
+        None => {
+            let reference =
+                (design.control != Some(arm)).then(|| side(&sight.arms, place, others.into_iter()));
+            reference.and_then(|reference| harm(metric, reference, own))
+        }
+    };
     Arm {
-        harm: reference.and_then(|reference| harm(metric, reference, own)),
+        harm,
         exceeds_ceiling: metric
             .ceiling
             .zip(own.proportion(metric.direction))
@@ -71,9 +80,28 @@ fn reading(design: &Design, sight: &Sight, metric: &Metric, place: usize, arm: u
     }
 }
 
-fn side(sight: &Sight, place: usize, arms: impl Iterator<Item = usize>) -> Side {
+/// Where arms got their units at different times, they are compared only with units of the same period.
+fn harm_within_periods(
+    sight: &Sight,
+    metric: &Metric,
+    place: usize,
+    (arm, others): (usize, Vec<usize>),
+) -> Option<Harm> {
+    let cell = |side: Side| {
+        let bad = side.proportion(metric.direction)?;
+        Some(Cell { units: bad.trials(), answered: bad.successes() })
+    };
+    let table = |period: &Period| {
+        let reference = side(&period.arms, place, others.iter().copied());
+        Some([cell(reference)?, cell(side(&period.arms, place, [arm].into_iter()))?])
+    };
+    let found = mantel_haenszel(sight.periods.iter().filter_map(table))?;
+    Some(guardrail::stratified_harm(&found, DOUBT))
+}
+
+fn side(seen: &[Seen], place: usize, arms: impl Iterator<Item = usize>) -> Side {
     let mut sum = Side::default();
-    for seen in arms.filter_map(|arm| sight.arms.get(arm)) {
+    for seen in arms.filter_map(|arm| seen.get(arm)) {
         let tally = seen.guardrails.get(place).copied().unwrap_or_default();
         sum.units += seen.units.saturating_sub(tally.excluded);
         sum.tally.answered += tally.answered;

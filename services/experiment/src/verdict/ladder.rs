@@ -239,11 +239,16 @@ fn is_suspicious(look: &Look, arm: usize, other: usize) -> bool {
     !is_mature(look) && timing_z(&look.sight, arm, other).abs() >= TIMING_LIMIT
 }
 
-fn go_on(reason: Reason, test: Option<Tested>) -> Finding {
+pub(super) fn go_on(reason: Reason, test: Option<Tested>) -> Finding {
     Finding { action: Action::Continue, reason, arm: None, tied_with: Vec::new(), test }
 }
 
-fn promoted(action: Action, reason: Reason, arm: usize, test: Option<Tested>) -> Finding {
+pub(super) fn promoted(
+    action: Action,
+    reason: Reason,
+    arm: usize,
+    test: Option<Tested>,
+) -> Finding {
     Finding { action, reason, arm: Some(arm), tied_with: Vec::new(), test }
 }
 

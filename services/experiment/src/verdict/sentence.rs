@@ -15,6 +15,8 @@ pub(super) struct Facts<'a> {
     /// The arm it is about, or else the one with the most per unit.
     pub(super) leader: usize,
     pub(super) closest: Option<usize>,
+    /// By how much per unit the leader is ahead of it.
+    pub(super) lead: f64,
     pub(super) sample_ratio_p: f64,
 }
 
@@ -88,10 +90,8 @@ impl Facts<'_> {
 
     /// Who leads whom by how much.
     fn lead(&self) -> String {
-        let (metric, sight) = (self.design.primary(), &self.present.sight);
-        let level = |arm: usize| sight.arms.get(arm).map_or(0.0, |it| it.level(&metric.kind));
+        let (metric, gap) = (self.design.primary(), self.lead);
         let Some(other) = self.closest else { return self.arm(self.leader).to_owned() };
-        let gap = metric.direction.gain(level(self.leader) - level(other));
         if gap.abs() <= 0.0 {
             let (one, two) = (self.arm(self.leader), self.arm(other));
             return format!("{one} and {two} are level in {}", metric.title());
@@ -100,7 +100,11 @@ impl Facts<'_> {
             Kind::Conversion => format!("{} points of {}", places(100.0 * gap), metric.title()),
             Kind::Revenue { .. } => format!("{} of {} per contact", places(gap), metric.title()),
         };
-        format!("{} leads {} by {by}", self.arm(self.leader), self.arm(other))
+        let among = match self.design.bandit {
+            Some(_) => " among contacts of the same time",
+            None => "",
+        };
+        format!("{} leads {} by {by}{among}", self.arm(self.leader), self.arm(other))
     }
 
     fn numbers(&self) -> String {

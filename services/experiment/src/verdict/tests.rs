@@ -17,7 +17,11 @@ fn look(spending_time: f64, arms: &[(u64, u64)]) -> Look {
     Look {
         time: DateTime::UNIX_EPOCH,
         spending_time: Fraction::saturating(spending_time),
-        sight: Sight { arms: arms.iter().map(seen).collect(), holdout_units: arms[0].1 / 2 },
+        sight: Sight {
+            arms: arms.iter().map(seen).collect(),
+            holdout_units: arms[0].1 / 2,
+            periods: Vec::new(),
+        },
     }
 }
 

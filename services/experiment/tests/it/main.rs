@@ -7,6 +7,7 @@ mod access;
 mod actors;
 mod aggregates;
 mod assignment;
+mod bandit;
 mod covariates;
 mod creation;
 mod decisions;

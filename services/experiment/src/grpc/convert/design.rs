@@ -5,7 +5,7 @@ use prost_types::Duration;
 
 use super::{arm_id, number, parsed};
 use crate::design::{
-    Arm, Design, Direction, Kind, Method, Metric, Role, WhenInconclusive, usual_gate,
+    Arm, Bandit, Design, Direction, Kind, Method, Metric, Role, Rule, WhenInconclusive, usual_gate,
 };
 use crate::error::Error;
 use crate::sizing::{Expectation, Size, Sizing};
@@ -14,6 +14,8 @@ const USUAL_ALPHA: f64 = 0.05;
 const USUAL_RESPONSE: Duration = Duration { seconds: 9_000, nanos: 0 };
 const USUAL_LOG_SD: f64 = 1.5;
 const USUAL_EVENTS: u32 = 1_000;
+const USUAL_FLOOR: f64 = 0.05;
+const USUAL_PERIOD: Duration = Duration { seconds: 86_400, nanos: 0 };
 /// More than mailboxes that are read.
 const MOST_UNITS: i64 = 4_000_000_000;
 
@@ -37,6 +39,10 @@ pub(super) fn design(design: proto::Design) -> Result<Design, Error> {
     };
     let metrics = design.metrics.into_iter().enumerate().map(metric).collect::<Result<_, _>>()?;
     let method = method(design.method, design.expected_event_count)?;
+    if design.bandit.is_some() && design.expected_event_count != 0 {
+        let why = "the evidence of a bandit is not tuned: leave it empty";
+        return Err(Error::invalid("experiment.design.expected_event_count", why));
+    }
     let policy = proto::InconclusivePolicy::try_from(design.inconclusive_policy);
     Ok(Design {
         arms,
@@ -55,6 +61,7 @@ pub(super) fn design(design: proto::Design) -> Result<Design, Error> {
         layer_share: Some(design.layer_share).filter(|share| *share != 0.0),
         holdout_period: design.holdout_period,
         aggregated: design.aggregated,
+        bandit: design.bandit.map(bandit).transpose()?,
         when_inconclusive: match policy {
             Ok(proto::InconclusivePolicy::Unspecified | proto::InconclusivePolicy::Hold) => {
                 WhenInconclusive::Hold
@@ -88,6 +95,19 @@ fn method(method: i32, expected_events: i64) -> Result<Method, Error> {
         }
         Err(error) => Err(Error::invalid(field("method"), error)),
     }
+}
+
+fn bandit(told: proto::Bandit) -> Result<Bandit, Error> {
+    use proto::bandit::Rule as Told;
+    Ok(Bandit {
+        rule: match Told::try_from(told.rule) {
+            Ok(Told::Unspecified | Told::Thompson) => Rule::Thompson,
+            Ok(Told::TopTwo) => Rule::TopTwo,
+            Err(error) => return Err(Error::invalid("experiment.design.bandit.rule", error)),
+        },
+        floor: or_usual(told.floor, USUAL_FLOOR),
+        period_seconds: seconds(told.period.unwrap_or(USUAL_PERIOD)),
+    })
 }
 
 pub(super) fn expectation(told: proto::Expectation) -> Result<Expectation, Error> {
@@ -212,6 +232,7 @@ impl From<Design> for proto::Design {
         };
         let (method, expected_event_count) = match design.method {
             Method::GroupSequential => (proto::Method::GroupSequential, 0),
+            Method::Anytime { .. } if design.bandit.is_some() => (proto::Method::Anytime, 0),
             Method::Anytime { expected_events } => {
                 (proto::Method::Anytime, i64::from(expected_events))
             }
@@ -225,6 +246,7 @@ impl From<Design> for proto::Design {
             layer_share: design.layer_share.unwrap_or_default(),
             holdout_period: design.holdout_period.clone(),
             aggregated: design.aggregated,
+            bandit: design.bandit.map(told_bandit),
             maturity_gate: if is_open_ended { 0.0 } else { design.maturity_gate },
             control_arm: arm_id(&design, design.control),
             holdout_share: design.holdout_share,
@@ -238,6 +260,15 @@ impl From<Design> for proto::Design {
             metrics: design.metrics.into_iter().enumerate().map(metric).collect(),
         }
     }
+}
+
+fn told_bandit(bandit: Bandit) -> proto::Bandit {
+    let rule = match bandit.rule {
+        Rule::Thompson => proto::bandit::Rule::Thompson,
+        Rule::TopTwo => proto::bandit::Rule::TopTwo,
+    };
+    let period = Some(duration(bandit.period_seconds));
+    proto::Bandit { rule: rule.into(), floor: bandit.floor, period }
 }
 
 impl From<Expectation> for proto::Expectation {

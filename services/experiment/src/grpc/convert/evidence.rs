@@ -13,8 +13,8 @@ use crate::design::{NAME, is_name};
 use crate::error::Error;
 use crate::evidence::{Actor, Event, Exposure, Word, micros};
 use crate::experiment::Experiment;
-use crate::experiments::Explain;
 use crate::peers::{DELIVERY, SEGMENTATION, distinct_segments, moment};
+use crate::placement::Explain;
 
 const MOST_AT_ONCE: usize = 5_000;
 const MOST_SEGMENTS: usize = 64;
@@ -95,6 +95,9 @@ pub(in crate::grpc) fn assignments(
             group: group.into(),
             arm,
             imported: assignment.is_imported,
+            allocation_number: assignment
+                .allocation
+                .map_or(0, |number| i32::try_from(number).unwrap_or(i32::MAX)),
             explanation: match explain {
                 Explain::No => None,
                 Explain::Yes => Some(explanation(&assignment)),
@@ -109,6 +112,9 @@ fn explanation(assignment: &Assignment) -> proto::Explanation {
     let text = match (assignment.draws.last(), assignment.place) {
         (None, _) => "Its place was imported",
         (_, Place::Holdout) => "It is left alone: it is among the share that is held out",
+        (_, Place::Test(_)) if assignment.allocation.is_some() => {
+            "It takes part in the test, in the arm that was drawn by the bandit's allocation of that time"
+        }
         (_, Place::Test(_)) => "It takes part in the test, in the arm that was drawn",
         (Some(last), Place::Remainder) if last.question == Question::Layer => {
             "It waits for the verdict: this part of the layer is not the experiment's"
