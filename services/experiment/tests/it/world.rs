@@ -143,6 +143,8 @@ impl World {
             .await
             .unwrap();
             let mut asked = asked.lock().unwrap();
+            // A session may be gone, and its monitor another's.
+            asked.retain(|pid, _| queries.iter().any(|(present, _)| present == pid));
             for (pid, time) in queries {
                 asked.entry(pid).or_default().insert(time);
             }
