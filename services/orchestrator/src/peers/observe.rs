@@ -143,7 +143,7 @@ impl Peers {
         })
     }
 
-    /// The experiment, if it can still be started and has an arm for each variant.
+    /// The experiment, if it can still be started, has an arm for each variant and is meant for an audience that is there.
     async fn ready_experiment(&self, campaign: &Campaign) -> Result<Experiment, Error> {
         let experiment = self.experiment(&campaign.experiment()).await?;
         let not_ready = |why: String| Error::NotReady { field: "experiment".to_owned(), why };
@@ -154,6 +154,10 @@ impl Peers {
             return Err(not_ready(format!("`{}` was started already", experiment.name)));
         }
         let design = experiment.design.clone().unwrap_or_default();
+        if design.bandit.is_some() {
+            let why = "a bandit learns nothing from a campaign, whose audience is divided at once: test a share of it";
+            return Err(not_ready(why.to_owned()));
+        }
         let mut arms: Vec<_> = design.arms.iter().map(|arm| arm.arm_id.as_str()).collect();
         let mut used: Vec<_> = campaign.plan.variants.iter().map(|it| it.arm.as_ref()).collect();
         arms.sort_unstable();

@@ -67,6 +67,16 @@ async fn arms_that_are_not_the_experiments_are_refused_before_anybody_is_asked()
 }
 
 #[tokio::test]
+async fn a_bandit_is_refused_for_an_audience_that_is_divided_at_once() {
+    let world = World::new().await;
+    world.peers.script().bandit = Some(cursus_api::experiment::Bandit::default());
+    world.create(|_| ()).await;
+    let refused = world.request_launch("ada").await.unwrap_err();
+    assert_eq!(reason(&refused), "NOT_READY");
+    assert!(refused.message().contains("bandit"), "{}", refused.message());
+}
+
+#[tokio::test]
 async fn a_repeated_request_gets_the_first_answer_and_a_reused_id_is_refused() {
     let world = World::new().await;
     let mut request = draft();

@@ -13,7 +13,7 @@ use cursus_api::delivery::{
     ResumeBroadcastRequest, Sender, broadcast,
 };
 use cursus_api::experiment::{
-    Arm, CloseExposureRequest, CreateExperimentRequest, DecideExperimentRequest, Design,
+    Arm, Bandit, CloseExposureRequest, CreateExperimentRequest, DecideExperimentRequest, Design,
     Experiment, GetExperimentRequest, GetResultsRequest, Results, StartExperimentRequest, Verdict,
     experiment, verdict,
 };
@@ -34,6 +34,7 @@ pub(crate) struct Script {
     pub(crate) held: i64,
     pub(crate) broadcast: Option<Broadcast>,
     pub(crate) experiment: experiment::State,
+    pub(crate) bandit: Option<Bandit>,
     /// Every effect asked for, with its request id: how often.
     pub(crate) effects: BTreeMap<(&'static str, String), u32>,
     /// The next calls of these methods do what was asked and then fail, as a lost answer does.
@@ -87,6 +88,7 @@ impl Script {
             design: Some(Design {
                 arms: arms.collect(),
                 test_share: if self.arms.len() > 1 { 0.5 } else { 1.0 },
+                bandit: self.bandit,
                 ..Design::default()
             }),
             design_digest: vec![9; 32],
@@ -117,6 +119,7 @@ impl Peers {
             held: 500,
             broadcast: None,
             experiment: experiment::State::Draft,
+            bandit: None,
             effects: BTreeMap::new(),
             lost_answers: Vec::new(),
         }));
