@@ -220,7 +220,7 @@ mod tests {
     /// What each arm's units did: how many, how many answered, and how many complained.
     type Arms = [[u64; 3]; 2];
 
-    /// A look a day, at which the arms of one more period are known; the first of them has a tenth of its units.
+    /// A look a day, at which the arms of one more period are known.
     fn looks(days: &[Arms]) -> Vec<Look> {
         let tally = |answered: u64| Tally { answered, ..Tally::default() };
         let seen = |[units, answered, complained]: [u64; 3]| Seen {
@@ -255,6 +255,7 @@ mod tests {
     fn guarded() -> Design {
         let mut design = bandit();
         design.metrics[1] = Metric {
+            id: "complaints".parse().unwrap(),
             role: Role::Guardrail,
             direction: Direction::Lower,
             ..design.metrics[0].clone()
@@ -304,7 +305,7 @@ mod tests {
         let verdict = said(&design, &worse, Stage::Exposing);
         assert_eq!(
             (verdict.action, verdict.reason_code.as_str()),
-            (Told::Hold, "GUARDRAIL:revenue")
+            (Told::Hold, "GUARDRAIL:complaints")
         );
     }
 
