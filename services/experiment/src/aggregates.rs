@@ -1,9 +1,11 @@
 //! Counts that are told instead of facts: cumulative, numbered, the highest number counts.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::counts::{Counts, Group, Tally};
+use crate::counts::{Census, Counts, Group, Tally};
 use crate::design::Design;
 
 /// What was counted by a moment.
@@ -11,7 +13,16 @@ use crate::design::Design;
 pub(crate) struct Aggregate {
     pub(crate) sequence: i64,
     pub(crate) time: DateTime<Utc>,
-    pub(crate) groups: Groups,
+    pub(crate) told: Told,
+}
+
+/// Everybody, and everybody in each segment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Told {
+    #[serde(flatten)]
+    pub(crate) whole: Groups,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) segments: BTreeMap<String, Groups>,
 }
 
 /// By arm, and the holdout.
@@ -28,6 +39,14 @@ pub(crate) struct Counted {
     pub(crate) tallies: Vec<Tally>,
 }
 
+impl Told {
+    pub(crate) fn into_census(self, design: &Design) -> Census {
+        let segments = self.segments.into_iter();
+        let segments = segments.map(|(name, groups)| (name, groups.into_counts(design)));
+        Census { segments: segments.collect(), ..Census::of_all(self.whole.into_counts(design)) }
+    }
+}
+
 impl Groups {
     /// With nothing counted yet.
     pub(crate) fn empty(design: &Design) -> Self {
@@ -35,7 +54,13 @@ impl Groups {
         Self { arms: vec![counted.clone(); design.arms.len()], holdout: counted }
     }
 
-    pub(crate) fn into_counts(self, design: &Design) -> Counts {
+    /// Whether it has no more units in any group.
+    pub(crate) fn is_part_of(&self, whole: &Self) -> bool {
+        let mut arms = self.arms.iter().zip(&whole.arms);
+        arms.all(|(part, all)| part.units <= all.units) && self.holdout.units <= whole.holdout.units
+    }
+
+    fn into_counts(self, design: &Design) -> Counts {
         let group = |it: Counted| Group { units: it.units, metrics: it.tallies, pasts: Vec::new() };
         let released = Self::empty(design).holdout;
         Counts {

@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use crate::aggregates::Groups;
 use crate::allocation::{self, Allocation, Known};
 use crate::counts::{Census, Group};
 use crate::design::seconds;
@@ -43,10 +42,11 @@ pub(crate) async fn census(
 ) -> Result<Census, Error> {
     let Experiment { name, design, .. } = experiment;
     if design.aggregated {
-        let told = store::aggregates::latest(conn, name, as_of).await?;
-        let groups = told.map_or_else(|| Groups::empty(design), |it| it.groups);
-        let whole = groups.into_counts(design);
-        return Ok(Census::of_all(whole));
+        let latest = store::aggregates::latest(conn, name, as_of).await?;
+        return Ok(match latest {
+            Some(latest) => latest.told.into_census(design),
+            None => Census::empty(design.arms.len(), design.metrics.len()),
+        });
     }
     let moments = (as_of, exposed_before(experiment, as_of));
     Ok(store::census::take(conn, experiment, design.early_seconds()?, moments).await?)

@@ -5,7 +5,7 @@ use cursus_ids::ExperimentName;
 use sqlx::PgConnection;
 
 use super::{count, from_json, to_json};
-use crate::aggregates::{Aggregate, Groups};
+use crate::aggregates::Aggregate;
 
 /// Ticks of exposure further apart than this many do not change the clock of spending.
 const MOST_TICKS: i64 = 10_000;
@@ -24,7 +24,7 @@ pub(crate) async fn keep(
         experiment.id.as_ref(),
         aggregate.sequence,
         aggregate.time,
-        to_json(&aggregate.groups)?,
+        to_json(&aggregate.told)?,
     )
     .execute(conn)
     .await?;
@@ -97,5 +97,5 @@ fn read(
     time: DateTime<Utc>,
     counts: serde_json::Value,
 ) -> Result<Aggregate, sqlx::Error> {
-    Ok(Aggregate { sequence, time, groups: from_json::<Groups>(counts)? })
+    Ok(Aggregate { sequence, time, told: from_json(counts)? })
 }

@@ -43,6 +43,7 @@ fn tick(
         sequence,
         count_time: Some(moment(noon() + TimeDelta::minutes(minutes))),
         arms: ["a", "b"].into_iter().zip(visitors).map(arm).collect(),
+        segments: Vec::new(),
     }
 }
 
@@ -90,6 +91,39 @@ async fn the_same_number_is_told_once_and_never_with_other_counts() {
     assert_eq!((late.recorded, late.latest_sequence), (true, 4));
     let other = tell(&service, tick(4, 10, 100, [10, 13])).await;
     refused(other, AlreadyExists, "SEQUENCE_REUSED", "");
+}
+
+#[tokio::test]
+async fn segments_that_are_counted_elsewhere_have_results_and_their_differences_are_judged() {
+    let world = World::new().await;
+    let service = world.start().await;
+    service.started(counted_elsewhere()).await;
+    let segment = |id: &str, visitors| proto::SegmentAggregate {
+        segment: format!("workspaces/acme/segments/{id}"),
+        arms: tick(1, 1, 1_000, visitors).arms,
+    };
+    let mut told = tick(1, 1, 2_000, [250, 300]);
+    told.segments = vec![segment("north", [100, 200]), segment("south", [150, 100])];
+    tell(&service, told.clone()).await.unwrap();
+    assert!(!tell(&service, told.clone()).await.unwrap().recorded);
+    let results = service.results().await;
+    let counts = |it: &proto::SegmentResult| {
+        (it.segment.clone(), it.arms[1].metrics[0].event_unit_count, it.unit_count)
+    };
+    let found: Vec<_> = results.segments.iter().map(counts).collect();
+    let named = |id: &str| format!("workspaces/acme/segments/{id}");
+    assert_eq!(found, [(named("north"), 200, 2_000), (named("south"), 100, 2_000)]);
+    let difference = &results.segment_differences[0];
+    assert!(difference.p < 1e-6 && difference.segments.len() == 2, "{difference:?}");
+    // A segment is a part of the whole, and is told once.
+    let mut larger = told.clone();
+    larger.sequence = 2;
+    larger.segments[1].arms[0].unit_count = 2_001;
+    refused(tell(&service, larger).await, InvalidArgument, "INVALID_FIELD", "segments[1].arms");
+    let mut twice = told;
+    twice.sequence = 2;
+    twice.segments[1].segment = named("north");
+    refused(tell(&service, twice).await, InvalidArgument, "INVALID_FIELD", "segments[1].segment");
 }
 
 #[tokio::test]

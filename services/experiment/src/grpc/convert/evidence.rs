@@ -17,7 +17,7 @@ use crate::peers::{DELIVERY, SEGMENTATION, distinct_segments, moment};
 use crate::placement::Explain;
 
 const MOST_AT_ONCE: usize = 5_000;
-const MOST_SEGMENTS: usize = 64;
+pub(super) const MOST_SEGMENTS: usize = 64;
 /// As many as there may be metrics that sum them.
 const MOST_VALUES: usize = 20;
 

@@ -1,10 +1,13 @@
 //! Counts that are told instead of facts.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use cursus_api::experiment as proto;
+use cursus_ids::SegmentName;
 
-use crate::aggregates::{Aggregate, Counted, Groups};
+use super::evidence::MOST_SEGMENTS;
+use super::parsed;
+use crate::aggregates::{Aggregate, Counted, Groups, Told};
 use crate::counts::Tally;
 use crate::design::{Design, Kind};
 use crate::error::Error;
@@ -27,10 +30,31 @@ pub(in crate::grpc) fn aggregate(
     let why = "say when it was counted";
     let time = request.count_time.and_then(moment);
     let time = time.ok_or_else(|| Error::invalid("count_time", why))?;
+    let whole = groups(design, "arms", request.arms)?;
+    if request.segments.len() > MOST_SEGMENTS {
+        return Err(Error::invalid("segments", "64 at most"));
+    }
+    let mut segments = BTreeMap::new();
+    for (index, told) in request.segments.into_iter().enumerate() {
+        let field = |name: &str| format!("segments[{index}].{name}");
+        let name: SegmentName = parsed(&field("segment"), &told.segment)?;
+        let counted = groups(design, &field("arms"), told.arms)?;
+        if !counted.is_part_of(&whole) {
+            let why = "a segment has no more units in a group than there are in all";
+            return Err(Error::invalid(field("arms"), why));
+        }
+        if segments.insert(name.to_string(), counted).is_some() {
+            return Err(Error::invalid(field("segment"), "it is told twice"));
+        }
+    }
+    Ok(Aggregate { sequence: request.sequence, time, told: Told { whole, segments } })
+}
+
+fn groups(design: &Design, field: &str, told: Vec<proto::ArmAggregate>) -> Result<Groups, Error> {
     let mut groups = Groups::empty(design);
     let mut arms = HashSet::new();
-    for (index, told) in request.arms.into_iter().enumerate() {
-        let field = |name: &str| format!("arms[{index}].{name}");
+    for (index, told) in told.into_iter().enumerate() {
+        let field = |name: &str| format!("{field}[{index}].{name}");
         if !arms.insert(told.arm.clone()) {
             return Err(Error::invalid(field("arm"), "it is told twice"));
         }
@@ -45,7 +69,7 @@ pub(in crate::grpc) fn aggregate(
         place.units = units(&field("unit_count"), told.unit_count)?;
         metrics(design, &field("metrics"), told.metrics, place)?;
     }
-    Ok(Aggregate { sequence: request.sequence, time, groups })
+    Ok(groups)
 }
 
 fn metrics(
