@@ -36,13 +36,96 @@ pub fn mature_units(curve: &ResponseCurve, window: Duration, cohorts: &[Cohort])
 
 /// The rate so far over what can have answered, rounded and never less than what did. None while nothing can have.
 pub fn delayed(answered: u64, mature_units: f64) -> Option<Proportion> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "what is not in range is the nearest count, and what is not a number is none"
-    )]
-    let could_answer = mature_units.round() as u64;
-    Proportion::new(answered, could_answer.max(answered)).ok()
+    Proportion::new(answered, nearest(mature_units).max(answered)).ok()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what is not in range is the nearest count, and what is not a number is none"
+)]
+fn nearest(count: f64) -> u64 {
+    count.round() as u64
+}
+
+/// What is known of one arm's units of one stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Progress {
+    pub answered: u64,
+    /// As of [`mature_units`].
+    pub mature: f64,
+}
+
+/// Each arm's rate as if all had had their units at the same times, over as many units as would tell as much about it.
+/// Where everybody answers more at some times, an arm that got most of its units then would look better than it is, get
+/// yet more, and look better still.
+///
+/// Direct standardisation: `r_k = Σ_p N_p r_pk / Σ N_p`, where `N_p` are the mature units of stretch `p`, with the variance
+/// that it has while arms do not differ, `Σ N_p² r_p (1 - r_p) / n_pk / (Σ N_p)²`. Stretches, in the order of time, by
+/// arm, are taken together until every arm has [`LEAST_MATURE`] units. None while an arm has nothing that can have
+/// answered.
+pub fn standardized(stretches: &[Vec<Progress>]) -> Option<Vec<Proportion>> {
+    let joined = joined(stretches);
+    let arms = joined.first()?.len();
+    let (mut whole, mut hits) = (0.0, 0.0);
+    let (mut rates, mut variances) = (vec![0.0; arms], vec![0.0; arms]);
+    for stretch in &joined {
+        let mature: f64 = stretch.iter().map(Progress::trials).sum();
+        let answered: f64 = stretch.iter().map(|arm| real(arm.answered)).sum();
+        let common = answered / mature;
+        whole += mature;
+        hits += answered;
+        for ((arm, rate), variance) in stretch.iter().zip(&mut rates).zip(&mut variances) {
+            if arm.trials() <= 0.0 {
+                return None;
+            }
+            *rate += mature * (real(arm.answered) / arm.trials());
+            *variance += mature * mature * common * (1.0 - common) / arm.trials();
+        }
+    }
+    let common = hits / whole;
+    let rate = |(rate, variance): (f64, f64)| {
+        // Without any variance everybody answered, or nobody: then all units tell.
+        let spread = common * (1.0 - common) * whole * whole;
+        let trials = if variance > 0.0 { spread / variance } else { whole };
+        delayed(nearest(rate / whole * trials), trials)
+    };
+    rates.into_iter().zip(variances).map(rate).collect()
+}
+
+/// So few units of an arm are compared at least.
+pub const LEAST_MATURE: f64 = 10.0;
+
+/// Neighbours taken together until each has enough of every arm; what is left at the end goes to the last.
+fn joined(stretches: &[Vec<Progress>]) -> Vec<Vec<Progress>> {
+    let mut joined: Vec<Vec<Progress>> = Vec::new();
+    let is_enough = |stretch: &Vec<Progress>| stretch.iter().all(|arm| arm.mature >= LEAST_MATURE);
+    let add = |sum: &mut Vec<Progress>, stretch: &Vec<Progress>| {
+        for (sum, arm) in sum.iter_mut().zip(stretch) {
+            sum.answered += arm.answered;
+            sum.mature += arm.mature;
+        }
+    };
+    for stretch in stretches {
+        match joined.last_mut().filter(|last| !is_enough(last)) {
+            Some(last) => add(last, stretch),
+            None => joined.push(stretch.clone()),
+        }
+    }
+    if joined.len() > 1
+        && let Some(rest) = joined.pop_if(|last| !is_enough(last))
+        && let Some(last) = joined.last_mut()
+    {
+        add(last, &rest);
+    }
+    joined
+}
+
+impl Progress {
+    /// Never fewer than answered.
+    fn trials(&self) -> f64 {
+        self.mature.max(real(self.answered))
+    }
 }
 
 /// Each arm by the probability that it is best, `floor + (1 - K floor) P(best)`: Thompson (1933), with a floor so that
@@ -104,6 +187,52 @@ mod tests {
         let standing = standing_of(&[(1, 10), (2, 10), (3, 10)]);
         let floor = Fraction::new(0.4).unwrap();
         assert_eq!(thompson(&standing, floor), Err(Error::BadFloor { floor: 0.4, arms: 3 }));
+    }
+
+    fn progress(arms: [(u64, f64); 2]) -> Vec<Progress> {
+        arms.map(|(answered, mature)| Progress { answered, mature }).into()
+    }
+
+    #[test]
+    fn an_arm_that_had_its_units_at_better_times_is_not_better_for_it() {
+        // Both answer alike, and the second had most of its units when everybody answered more.
+        let even = standardized(&[
+            progress([(80, 800.0), (20, 200.0)]),
+            progress([(50, 100.0), (450, 900.0)]),
+        ]);
+        let even = even.unwrap();
+        assert!((even[0].rate() - even[1].rate()).abs() < 0.002, "{even:?}");
+        // The first is better at all times, though its pooled rate is lower.
+        let better = standardized(&[
+            progress([(96, 800.0), (20, 200.0)]),
+            progress([(60, 100.0), (450, 900.0)]),
+        ]);
+        let better = better.unwrap();
+        assert!((better[0].rate() - 0.36).abs() < 0.005 && better[0].rate() > better[1].rate());
+        // It tells less than its 900 units would, of whom most had another time.
+        assert!(better[0].trials() < 400, "{better:?}");
+    }
+
+    #[test]
+    fn one_stretch_is_taken_as_it_is_and_small_ones_together() {
+        let rates = standardized(&[progress([(10, 100.0), (30, 100.0)])]).unwrap();
+        let counts: Vec<_> = rates.iter().map(|it| (it.successes(), it.trials())).collect();
+        assert_eq!(counts, [(10, 100), (30, 100)]);
+        let few = [progress([(1, 6.0), (1, 90.0)]), progress([(2, 7.0), (3, 80.0)])];
+        let joined = standardized(&few).unwrap();
+        let counts: Vec<_> = joined.iter().map(|it| (it.successes(), it.trials())).collect();
+        assert_eq!(counts, [(3, 13), (4, 170)]);
+        // What is left at the end is not lost.
+        let more = standardized(&[few[0].clone(), few[1].clone(), progress([(1, 2.0), (0, 3.0)])]);
+        assert_eq!(more.unwrap()[0].successes(), 4);
+    }
+
+    #[test]
+    fn nothing_is_known_of_arms_without_units_that_can_have_answered() {
+        assert_eq!(standardized(&[]), None);
+        assert_eq!(standardized(&[progress([(0, 0.0), (3, 10.0)])]), None);
+        let nobody = standardized(&[progress([(0, 50.0), (0, 70.0)])]).unwrap();
+        assert!(nobody.iter().all(|rate| rate.successes() == 0 && rate.trials() > 0));
     }
 
     #[test]

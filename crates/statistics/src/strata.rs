@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::number::real;
 use crate::safe_logrank::{self, Grid, Tick};
 use crate::sample_ratio::{CONCENTRATIONS, ln_mean};
+use crate::special::normal;
 
 /// What is known of one arm's units of one period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -79,13 +80,13 @@ impl Strata {
         if arms < 2 {
             return Err(Error::TooFewArms(arms));
         }
-        let mut counted: BTreeMap<u32, Vec<Cell>> = BTreeMap::new();
+        let mut counted: BTreeMap<u32, Counted> = BTreeMap::new();
         let mut now = BTreeMap::new();
         let mut step = |period: &Period| {
             period.check(arms)?;
-            let marks = counted.entry(period.number).or_insert_with(|| vec![Cell::default(); arms]);
+            let counted = counted.entry(period.number).or_insert_with(|| Counted::nothing(arms));
             now.insert(period.number, period.cells.clone());
-            Ok(Step { shares: period.shares.clone(), gains: period.gains(marks) })
+            Ok(Step { shares: period.shares.clone(), gains: counted.take(&period.cells) })
         };
         let looks = looks
             .iter()
@@ -110,12 +111,10 @@ impl Strata {
     ///   mean of products. A bandit may know answers before they count here, as long as a period is told no later than
     ///   those whose shares its answers could change: these would betray it.
     ///
-    /// At risk are the units that are new at a look, or when a period has none, those that had not answered yet, whose
-    /// answers are told late. To put both in one set would be wrong: the old hardly ever answer any more, and the arm
-    /// that happened to get fewer of them would seem to do better. So a period had best be told when all of its units
-    /// are counted: told in bits, evidence is lost, and of a single unit nothing can be learnt. Where new units and late
-    /// answers come together the late ones pass for those of the new, and what exceeds these waits for another look.
-    /// An answer taken back makes room for a later one of its arm to go uncounted.
+    /// A period had best be told when all of its units are counted. At risk are then its units, and later those that had
+    /// not answered yet, whose answers are told late. Once units join a period that was told before, it says no more of
+    /// the arms: the new ones answer and the old hardly ever do any more, and in which proportions the arms have them need
+    /// not be the same. An answer taken back makes room for a later one of its arm to go uncounted.
     pub fn ln_evidence(&self, arm: usize, other: usize) -> Result<Vec<f64>, Error> {
         for arm in [arm, other] {
             if arm >= self.arms {
@@ -144,8 +143,8 @@ impl Strata {
     /// [`crate::sample_ratio::ln_evidence`], exceeding 1,000 once, ever, has probability below 0.1 % while all is well.
     ///
     /// The new units `n` of a period are a multinomial draw by its shares `w`. The alternative is that every arm gets
-    /// `τ` times its due, `w τ / Σ w τ`, with `τ_k = (observed_k + c/K) / (expected_k + c/K)` from all looks before, so
-    /// that no unit judges itself: `ln e = Σ_batches [Σ_k n_k ln τ_k - n ln Σ_k w_k τ_k]`, the mean of the e-values over
+    /// `τ` times its due, `w τ / Σ w τ`, with `τ_k = (observed_k + c/K) / (expected_k + c/K)` from all batches before,
+    /// so that no unit judges itself: `ln e = Σ_batches [Σ_k n_k ln τ_k - n ln Σ_k w_k τ_k]`, the mean of the e-values over
     /// the [`CONCENTRATIONS`] `c`. A predictable plug-in in place of the mixture of Lindon & Malek (2022), whose shares
     /// are the same for every unit. A unit of an arm without a share is impossible, so its evidence is infinite.
     pub fn ln_sample_ratio(&self) -> Vec<f64> {
@@ -153,13 +152,13 @@ impl Strata {
         let mut observed = vec![0.0; self.arms];
         let mut expected = vec![0.0; self.arms];
         let after = |look: &Vec<Step>| {
-            for (log, concentration) in logs.iter_mut().zip(CONCENTRATIONS) {
-                let prior = concentration / real(self.arms as u64);
-                let pairs = observed.iter().zip(&expected);
-                let tilts: Vec<f64> = pairs.map(|(o, e)| (o + prior) / (e + prior)).collect();
-                *log += look.iter().map(|step| step.ln_ratio(&tilts)).sum::<f64>();
-            }
             for step in look {
+                for (log, concentration) in logs.iter_mut().zip(CONCENTRATIONS) {
+                    let prior = concentration / real(self.arms as u64);
+                    let pairs = observed.iter().zip(&expected);
+                    let tilts: Vec<f64> = pairs.map(|(o, e)| (o + prior) / (e + prior)).collect();
+                    *log += step.ln_ratio(&tilts);
+                }
                 let sums = observed.iter_mut().zip(&mut expected);
                 let whole = step.new_units();
                 for ((o, e), (gain, share)) in sums.zip(step.gains.iter().zip(step.shares.shares()))
@@ -171,6 +170,13 @@ impl Strata {
             ln_mean(logs)
         };
         self.looks.iter().map(after).collect()
+    }
+}
+
+impl Stratified {
+    /// How likely a difference like this would be by chance, in either direction.
+    pub fn p_two_sided(&self) -> f64 {
+        normal::two_sided(self.z)
     }
 }
 
@@ -188,19 +194,39 @@ impl Period {
             None => Ok(()),
         }
     }
+}
 
-    /// What is told that was not counted yet, which is counted now.
-    fn gains(&self, counted: &mut [Cell]) -> Vec<Gain> {
-        let is_joined = counted.iter().zip(&self.cells).any(|(old, cell)| cell.units > old.units);
+/// What was counted of a period so far.
+struct Counted {
+    cells: Vec<Cell>,
+    /// Whether units joined it after it was told.
+    is_joined: bool,
+}
+
+impl Counted {
+    fn nothing(arms: usize) -> Self {
+        Self { cells: vec![Cell::default(); arms], is_joined: false }
+    }
+
+    /// Raises what was counted to what is known now, and says what is new of it.
+    fn take(&mut self, known: &[Cell]) -> Vec<Gain> {
+        let was_told = self.cells.iter().any(|cell| cell.units > 0);
+        let mut grown = self.cells.iter().zip(known);
+        self.is_joined |= was_told && grown.any(|(counted, cell)| cell.units > counted.units);
+        let is_joined = self.is_joined;
         let gain = |(counted, cell): (&mut Cell, &Cell)| {
             let new_units = cell.units.saturating_sub(counted.units);
-            let at_risk = if is_joined { new_units } else { counted.units - counted.answered };
-            let new_answers = cell.answered.saturating_sub(counted.answered).min(at_risk);
             counted.units += new_units;
+            let at_risk = counted.units - counted.answered;
+            let new_answers = cell.answered.saturating_sub(counted.answered).min(at_risk);
             counted.answered += new_answers;
-            Gain { new_units, at_risk, new_answers }
+            if is_joined {
+                Gain { new_units, at_risk: 0, new_answers: 0 }
+            } else {
+                Gain { new_units, at_risk, new_answers }
+            }
         };
-        counted.iter_mut().zip(&self.cells).map(gain).collect()
+        self.cells.iter_mut().zip(known).map(gain).collect()
     }
 }
 

@@ -23,3 +23,6 @@ create table allotments (
     arm smallint not null check (arm >= 0),
     primary key (workspace_id, experiment_id, contact_id)
 );
+
+create trigger allotments_are_never_changed before update on allotments
+    for each row execute function refuse_change();

@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use cursus_statistics::assignment::Weights;
-use cursus_statistics::bandit::{self, Cohort};
+use cursus_statistics::bandit::{self, Progress};
 use cursus_statistics::{Fraction, Proportion, posterior};
 
-use crate::design::{Bandit, Design, Direction, Rule, seconds};
+use crate::design::{Bandit, Design, Direction, Rule};
 
-/// In steps of this part of the window it is told how long ago units were exposed.
-const STEPS: i32 = 200;
+/// What happened longer ago says little of now.
+pub(crate) const LOOKS_BACK: TimeDelta = TimeDelta::days(90);
 
 /// A way to divide new units, and since when.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,13 +18,6 @@ pub(crate) struct Allocation {
     pub(crate) start_time: DateTime<Utc>,
     /// In the order of the design; together 1.
     pub(crate) shares: Vec<f64>,
-}
-
-/// What is known of one arm, with units whose window is not over.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Known {
-    pub(crate) answered: u64,
-    pub(crate) cohorts: Vec<Cohort>,
 }
 
 impl Allocation {
@@ -40,36 +33,41 @@ impl Allocation {
         Weights::new(self.shares.clone())
     }
 
-    /// When units are to be divided anew.
-    pub(crate) fn end_time(&self, bandit: &Bandit) -> DateTime<Utc> {
-        self.start_time + seconds(bandit.period_seconds)
+    /// Whether units are to be divided anew: with every period, counted from the start.
+    pub(crate) fn is_over(
+        &self,
+        bandit: &Bandit,
+        start: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> bool {
+        bandit.period_of(start, now) > bandit.period_of(start, self.start_time)
     }
 
-    /// The one that follows, from how likely each arm is the best; none while nothing is known of an arm.
+    /// The one that follows, from how likely each arm is the best; with the same shares while nothing is known of an arm.
     pub(crate) fn next(
         &self,
         design: &Design,
-        arms: &[Known],
+        known: &[Vec<Progress>],
         now: DateTime<Utc>,
-    ) -> Result<Option<Self>, cursus_statistics::Error> {
-        let Some(bandit) = design.bandit else { return Ok(None) };
-        let curve = design.curve()?;
-        let window = std::time::Duration::from_secs_f64(design.primary().window_seconds);
-        let rate = |arm: &Known| {
-            let mature = bandit::mature_units(&curve, window, &arm.cohorts);
-            wanted(bandit::delayed(arm.answered, mature)?, design.primary().direction)
+    ) -> Result<Self, cursus_statistics::Error> {
+        let direction = design.primary().direction;
+        let rates: Option<Vec<Proportion>> = bandit::standardized(known)
+            .and_then(|rates| rates.into_iter().map(|rate| wanted(rate, direction)).collect());
+        let shares = match (rates, design.bandit) {
+            (Some(rates), Some(bandit)) => shares(bandit, &rates)?,
+            _ => self.shares.clone(),
         };
-        let Some(rates) = arms.iter().map(rate).collect::<Option<Vec<Proportion>>>() else {
-            return Ok(None);
-        };
-        let (standing, floor) = (posterior::standing(&rates), Fraction::new(bandit.floor)?);
-        let weights = match bandit.rule {
-            Rule::Thompson => bandit::thompson(&standing, floor)?,
-            Rule::TopTwo => bandit::top_two(&standing, floor)?,
-        };
-        let shares = weights.shares().collect();
-        Ok(Some(Self { number: self.number + 1, start_time: now, shares }))
+        Ok(Self { number: self.number + 1, start_time: now, shares })
     }
+}
+
+fn shares(bandit: Bandit, rates: &[Proportion]) -> Result<Vec<f64>, cursus_statistics::Error> {
+    let (standing, floor) = (posterior::standing(rates), Fraction::new(bandit.floor)?);
+    let weights = match bandit.rule {
+        Rule::Thompson => bandit::thompson(&standing, floor)?,
+        Rule::TopTwo => bandit::top_two(&standing, floor)?,
+    };
+    Ok(weights.shares().collect())
 }
 
 /// The rate of what is wanted: of events, or of their absence.
@@ -80,58 +78,59 @@ fn wanted(rate: Proportion, direction: Direction) -> Option<Proportion> {
     }
 }
 
-/// How finely the age of units is told.
-pub(crate) fn step(design: &Design) -> TimeDelta {
-    (seconds(design.primary().window_seconds) / STEPS).max(TimeDelta::milliseconds(1))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::design::tests::bandit;
 
-    fn known(answered: u64, hours: u64, units: u64) -> Known {
-        Known { answered, cohorts: vec![Cohort { age: Duration::from_hours(hours), units }] }
-    }
-
-    fn shares(design: &Design, arms: &[Known]) -> Option<Vec<f64>> {
+    fn shares(design: &Design, stretches: &[[(u64, f64); 2]]) -> Vec<f64> {
         let first = Allocation::first(design, DateTime::UNIX_EPOCH).unwrap();
-        Some(first.next(design, arms, DateTime::UNIX_EPOCH).unwrap()?.shares)
+        let progress = |arms: &[(u64, f64); 2]| {
+            arms.map(|(answered, mature)| Progress { answered, mature }).to_vec()
+        };
+        let known: Vec<_> = stretches.iter().map(progress).collect();
+        let next = first.next(design, &known, DateTime::UNIX_EPOCH).unwrap();
+        assert_eq!(next.number, 2);
+        next.shares
     }
 
     #[test]
     fn the_better_arm_gets_more_and_no_arm_less_than_the_floor() {
         let mut design = bandit();
-        let arms = [known(100, 500, 1_000), known(200, 500, 1_000)];
-        let shares_of = |design: &Design| shares(design, &arms).unwrap();
-        let thompson = shares_of(&design);
+        let stretches = [[(100, 1_000.0), (200, 1_000.0)]];
+        let thompson = shares(&design, &stretches);
         assert!(thompson[1] > 0.94 && (thompson[0] - 0.05).abs() < 1e-6, "{thompson:?}");
         design.metrics[0].direction = Direction::Lower;
-        let fewer = shares_of(&design);
+        let fewer = shares(&design, &stretches);
         assert!(fewer[0] > 0.94, "{fewer:?}");
         design.bandit.as_mut().unwrap().rule = Rule::TopTwo;
-        let both = shares_of(&design);
+        let both = shares(&design, &stretches);
         assert!((both[0] - 0.5).abs() < 1e-9, "{both:?}");
     }
 
     #[test]
-    fn an_arm_is_not_worse_for_units_that_had_no_time_to_answer() {
-        let design = bandit();
-        let old_and_new = [known(100, 500, 1_000), known(2, 0, 1_000)];
-        assert_eq!(shares(&design, &[known(1, 500, 10), known(0, 0, 0)]), None);
-        let fresh = shares(&design, &old_and_new);
-        let ripe = shares(&design, &[known(100, 500, 1_000), known(2, 500, 1_000)]).unwrap();
-        assert!(fresh.is_none_or(|shares| shares[1] > 0.2) && ripe[1] < 0.06, "{ripe:?}");
+    fn an_arm_that_had_its_units_at_better_times_gets_no_more_for_it() {
+        let better_at_all_times = [[(96, 800.0), (20, 200.0)], [(120, 200.0), (900, 1_800.0)]];
+        let shares = shares(&bandit(), &better_at_all_times);
+        assert!(shares[0] > 0.9, "pooled, 22 % would stand against 46 %: {shares:?}");
     }
 
     #[test]
-    fn an_allocation_lasts_a_period() {
-        let design = bandit();
-        let first = Allocation::first(&design, DateTime::UNIX_EPOCH).unwrap();
-        assert_eq!(first.shares, [0.5, 0.5]);
-        let end = first.end_time(&design.bandit.unwrap());
-        assert_eq!(end, DateTime::UNIX_EPOCH + TimeDelta::days(1));
+    fn while_nothing_is_known_of_an_arm_shares_stay() {
+        assert_eq!(shares(&bandit(), &[]), [0.5, 0.5]);
+        assert_eq!(shares(&bandit(), &[[(1, 10.0), (0, 0.0)]]), [0.5, 0.5]);
+    }
+
+    #[test]
+    fn an_allocation_lasts_a_period_counted_from_the_start() {
+        let bandit = bandit().bandit.unwrap();
+        let start = DateTime::UNIX_EPOCH;
+        let second = Allocation {
+            number: 2,
+            start_time: start + TimeDelta::hours(25),
+            shares: vec![0.5, 0.5],
+        };
+        let is_over = |hours| second.is_over(&bandit, start, start + TimeDelta::hours(hours));
+        assert!(!is_over(47) && is_over(48));
     }
 }

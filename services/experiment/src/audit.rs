@@ -52,6 +52,8 @@ pub(crate) struct Detail {
     pub(crate) deadline: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) outcomes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) allocation: Option<u32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) shares: Vec<f64>,
 }

@@ -25,9 +25,17 @@ pub(crate) const OPEN_ENDED_PAUSE: TimeDelta = TimeDelta::hours(1);
 pub(crate) struct Sight {
     pub(crate) arms: Vec<Seen>,
     pub(crate) holdout_units: u64,
+    /// Units exposed to an arm that the bandit did not give them.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(crate) strays: u64,
     /// Of a bandit. Looks that are kept have those of which more was known than at the look before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) periods: Vec<Period>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What was counted of units that had the same chances at the same time.
@@ -110,6 +118,7 @@ impl Sight {
         Self {
             arms: counts.arms.iter().map(|group| Seen::new(design, group)).collect(),
             holdout_units: counts.holdout.units,
+            strays: 0,
             periods: Vec::new(),
         }
     }
@@ -124,7 +133,7 @@ impl Sight {
             Some(Period { span: *span, shares: (*shares).clone(), arms })
         };
         let periods = census.periods.iter().filter_map(period).collect();
-        Self { periods, ..Self::new(design, &census.whole) }
+        Self { periods, strays: census.strays, ..Self::new(design, &census.whole) }
     }
 
     /// Without the periods that are as they were at the looks before.
@@ -198,9 +207,14 @@ pub(crate) fn is_later(
     now: DateTime<Utc>,
 ) -> bool {
     if design.is_open_ended() {
-        return last.is_none_or(|look| now - look.time >= OPEN_ENDED_PAUSE);
+        return is_rested(last.map(|look| look.time), now);
     }
     spending_time.get() - last.map_or(0.0, |look| look.spending_time.get()) >= GRID
+}
+
+/// Whether the last look at a test without a deadline is long enough ago.
+pub(crate) fn is_rested(last: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    last.is_none_or(|time| now - time >= OPEN_ENDED_PAUSE)
 }
 
 /// The moment from which another look may be taken, and no look before it decides anything.
@@ -236,9 +250,13 @@ pub(crate) fn share_of_run(started: DateTime<Utc>, now: DateTime<Utc>) -> Fracti
     Fraction::saturating(run / crate::design::SHORTEST_RUN.as_secs_f64())
 }
 
-/// Whether the data know enough more for another look.
-pub(crate) fn knows_more(design: &Design, last: Option<&Look>, sight: &Sight) -> bool {
-    let before = last.map_or(0.0, |look| look.sight.information(design));
+/// Whether the data know enough more for another look. Under a bandit every period that counts for the first time does.
+pub(crate) fn knows_more(design: &Design, looks: &[Look], sight: &Sight) -> bool {
+    if design.bandit.is_some() {
+        let known = periods(looks);
+        return sight.periods.iter().any(|period| known.get(&period.span) != Some(&period));
+    }
+    let before = looks.last().map_or(0.0, |look| look.sight.information(design));
     let now = sight.information(design);
     now > 0.0 && now >= GROWTH * before
 }
@@ -299,7 +317,12 @@ mod tests {
             tally: Tally { answered, ..Tally::default() },
             guardrails: Vec::new(),
         };
-        Sight { arms: arms.iter().map(seen).collect(), holdout_units: 0, periods: Vec::new() }
+        Sight {
+            arms: arms.iter().map(seen).collect(),
+            holdout_units: 0,
+            strays: 0,
+            periods: Vec::new(),
+        }
     }
 
     #[test]
@@ -312,10 +335,11 @@ mod tests {
         };
         let is_later = |time| is_later(&design, Some(&last), Fraction::saturating(time), last.time);
         assert!(is_later(0.53) && !is_later(0.51));
-        let knows_more = |arms: &[(u64, u64)]| knows_more(&design, Some(&last), &sight(arms));
+        let looks = [last.clone()];
+        let knows_more = |arms: &[(u64, u64)]| knows_more(&design, &looks, &sight(arms));
         assert!(knows_more(&[(103, 1_000), (100, 1_000)]));
         assert!(!knows_more(&[(101, 1_000), (100, 1_000)]));
-        assert!(!super::knows_more(&design, None, &sight(&[(0, 1_000), (0, 1_000)])));
+        assert!(!super::knows_more(&design, &[], &sight(&[(0, 1_000), (0, 1_000)])));
     }
 
     #[test]

@@ -1,15 +1,20 @@
 //! What is known at a moment: counted from facts, or told.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
+use cursus_statistics::bandit::{self, Progress};
 use sqlx::PgConnection;
 
-use crate::allocation::{self, Allocation, Known};
-use crate::counts::{Census, Group};
+use crate::allocation::{Allocation, LOOKS_BACK};
+use crate::counts::Census;
 use crate::design::seconds;
 use crate::error::Error;
 use crate::experiment::Experiment;
 use crate::look::Sight;
 use crate::store;
+use crate::store::census::Moments;
 
 /// What the deciding metric and those that guard showed at a moment.
 pub(crate) async fn sight(
@@ -48,7 +53,8 @@ pub(crate) async fn census(
             None => Census::empty(design.arms.len(), design.metrics.len()),
         });
     }
-    let moments = (as_of, exposed_before(experiment, as_of));
+    let exposed_before = exposed_before(experiment, as_of);
+    let moments = Moments { as_of, exposed_before, exposed_since: None };
     Ok(store::census::take(conn, experiment, design.early_seconds()?, moments).await?)
 }
 
@@ -71,25 +77,38 @@ fn exposed_before(experiment: &Experiment, as_of: DateTime<Utc>) -> DateTime<Utc
 pub(crate) fn next_period(experiment: &Experiment, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let design = &experiment.design;
     let length = seconds(design.bandit?.period_seconds + design.answering_seconds());
-    Some(exposed_before(experiment, now) + length)
+    let start = experiment.start_time?;
+    Some(exposed_before(experiment, now).max(start) + length)
 }
 
-/// What is known of each arm of a bandit, with units whose window is not over.
+/// What is known of each arm of a bandit, period by period, with units whose window is not over.
 pub(crate) async fn known(
     conn: &mut PgConnection,
     experiment: &Experiment,
     now: DateTime<Utc>,
-) -> Result<Vec<Known>, Error> {
-    let Experiment { name, design, .. } = experiment;
-    let early = design.early_seconds()?;
-    let census = store::census::take(conn, experiment, early, (now, now)).await?;
-    let (arms, metric) = (design.arms.len(), design.primary());
-    let times = (now, seconds(metric.window_seconds), allocation::step(design));
-    let cohorts =
-        store::allocations::cohorts(conn, name, (arms, metric.counts_opens()), times).await?;
-    let answered = |group: &Group| group.metrics.first().map_or(0, |tally| tally.answered);
-    let known = |(group, cohorts)| Known { answered: answered(group), cohorts };
-    Ok(census.whole.arms.iter().zip(cohorts).map(known).collect())
+) -> Result<Vec<Vec<Progress>>, Error> {
+    let design = &experiment.design;
+    let (early, since) = (design.early_seconds()?, now - LOOKS_BACK);
+    let moments = Moments { as_of: now, exposed_before: now, exposed_since: Some(since) };
+    let census = store::census::take(conn, experiment, early, moments).await?;
+    let cohorts = store::allocations::cohorts(conn, experiment, (since, now)).await?;
+    let window = Duration::from_secs_f64(design.primary().window_seconds);
+    let curve = design.curve()?;
+    let nothing = vec![Progress::default(); design.arms.len()];
+    let mut periods: BTreeMap<i64, Vec<Progress>> = BTreeMap::new();
+    for (span, counts) in &census.periods {
+        let progress = periods.entry(span.exposed).or_insert_with(|| nothing.clone());
+        for (arm, group) in progress.iter_mut().zip(&counts.arms) {
+            arm.answered += group.metrics.first().map_or(0, |tally| tally.answered);
+        }
+    }
+    for ((exposed, arm), cohorts) in cohorts {
+        let progress = periods.entry(exposed).or_insert_with(|| nothing.clone());
+        if let Some(arm) = progress.get_mut(arm) {
+            arm.mature += bandit::mature_units(&curve, window, &cohorts);
+        }
+    }
+    Ok(periods.into_values().collect())
 }
 
 /// When how many units of the arms were exposed.

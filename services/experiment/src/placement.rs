@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use crate::assignment::{Assignment, Divider, Place};
 use crate::error::Error;
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, State};
 use crate::experiments::lock;
 use crate::store;
 
@@ -84,7 +84,7 @@ pub(crate) async fn assign(
     };
     let mut assigned: Vec<Assignment> = units.into_iter().map(assign).collect();
     if let Some(allocation) = allocation {
-        allot(conn, name, allocation.number, &mut assigned).await?;
+        allot(conn, experiment, allocation.number, &mut assigned).await?;
     }
     Ok(assigned)
 }
@@ -92,7 +92,7 @@ pub(crate) async fn assign(
 /// Units of the test keep the arm that they got first, whatever the bandit would give them now.
 async fn allot(
     conn: &mut PgConnection,
-    name: &ExperimentName,
+    Experiment { name, state, .. }: &Experiment,
     allocation: u32,
     assigned: &mut [Assignment],
 ) -> Result<(), Error> {
@@ -101,11 +101,18 @@ async fn allot(
         Place::Holdout | Place::Remainder => None,
     };
     let drawn: HashMap<ContactId, usize> = assigned.iter().filter_map(arm).collect();
-    let allotted = store::allocations::allot(conn, name, allocation, &drawn).await?;
+    // The last allocation stays as it is, so that the answer is the same without being written down.
+    let allotted = if *state == State::Running {
+        store::allocations::allot(conn, name, allocation, &drawn).await?
+    } else {
+        store::allocations::allotted(conn, name, drawn.keys()).await?
+    };
     for assignment in assigned {
-        if let Some((arm, number)) = allotted.get(&assignment.unit) {
-            assignment.place = Place::Test(*arm);
-            assignment.allocation = Some(*number);
+        if let Place::Test(drawn) = assignment.place {
+            let (arm, number) =
+                allotted.get(&assignment.unit).copied().unwrap_or((drawn, allocation));
+            assignment.place = Place::Test(arm);
+            assignment.allocation = Some(number);
         }
     }
     Ok(())

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use cursus_ids::ExperimentName;
-use cursus_statistics::effect::Comparison;
-use cursus_statistics::{Fraction, Proportion};
+use cursus_statistics::Fraction;
+use cursus_statistics::strata::{Cell, mantel_haenszel};
 use sqlx::PgConnection;
 
 use crate::counts::Counts;
@@ -12,7 +12,7 @@ use crate::differences::{Difference, differences};
 use crate::error::Error;
 use crate::experiment::{Decision, Experiment, State};
 use crate::experiments::get;
-use crate::look::{self, Look, Sight};
+use crate::look::{self, Look, Seen, Sight};
 use crate::verdict::{
     self, Action, Alarm, Guardrail, SampleRatio, Stage, Timing, TimingState, Verdict,
 };
@@ -264,7 +264,7 @@ fn warnings(
         let text = "The leading arm is answered at a different speed than another, so that its lead may shrink";
         warn("TIMING_SHIFT", text.to_owned());
     }
-    if machines_differ(sight) {
+    if machines_differ(&experiment.design, sight) {
         let text = "Machines answered some arms more than others: more of their links or another sender may be why";
         warn("MACHINE_SHARES_DIFFER", text.to_owned());
     }
@@ -287,18 +287,26 @@ fn of_bandit(design: &Design, strays: u64) -> Vec<Warning> {
     warnings
 }
 
-/// Whether some arm's share of units that machines answered is another than that of the others.
-fn machines_differ(sight: &Sight) -> bool {
-    let machines = |arm: usize| sight.arms[arm].tally.discounted();
-    let is_odd = |arm: &usize| {
-        let others: Vec<usize> = sight.others(*arm).collect();
-        let sum = |of: &dyn Fn(usize) -> u64| others.iter().map(|other| of(*other)).sum();
-        let units = |arm: usize| sight.arms[arm].counted();
-        let rate = Proportion::new(machines(*arm), units(*arm)).ok();
-        let theirs = Proportion::new(sum(&machines), sum(&units)).ok();
-        rate.zip(theirs).is_some_and(|(arm, baseline)| {
-            Comparison { baseline, arm }.p_two_sided() < MACHINE_DOUBT
-        })
+/// Whether some arm's share of units that machines answered is another than that of the others; under a bandit, at the same
+/// times.
+fn machines_differ(design: &Design, sight: &Sight) -> bool {
+    let table = |arms: &[Seen], arm: usize| {
+        let cell = |seen: &Seen| Cell { units: seen.counted(), answered: seen.tally.discounted() };
+        let mut others = Cell::default();
+        for other in sight.others(arm) {
+            let cell = cell(&arms[other]);
+            others.units += cell.units;
+            others.answered += cell.answered;
+        }
+        [others, cell(&arms[arm])]
     };
-    (0..sight.arms.len()).any(|arm| is_odd(&arm))
+    let is_odd = |arm: usize| {
+        let found = if design.bandit.is_some() {
+            mantel_haenszel(sight.periods.iter().map(|period| table(&period.arms, arm)))
+        } else {
+            mantel_haenszel([table(&sight.arms, arm)])
+        };
+        found.is_some_and(|found| found.p_two_sided() < MACHINE_DOUBT)
+    };
+    (0..sight.arms.len()).any(is_odd)
 }

@@ -153,21 +153,25 @@ impl Monitor {
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
         let Experiment { name, design, .. } = experiment;
-        let Some(bandit) = &design.bandit else { return Ok(()) };
+        let (Some(bandit), Some(start)) = (&design.bandit, experiment.start_time) else {
+            return Ok(());
+        };
         let Some(present) = store::allocations::latest(conn, name).await? else { return Ok(()) };
-        if now < present.end_time(bandit) {
+        if !present.is_over(bandit, start, now) {
             return Ok(());
         }
         let known = observation::known(conn, experiment, now).await?;
-        let Some(next) = present.next(design, &known, now)? else { return Ok(()) };
+        let next = present.next(design, &known, now)?;
         let mut tx = conn.begin().await?;
-        let is_as_seen = experiments::lock(&mut tx, name).await?.state == experiment.state;
-        if !is_as_seen {
+        let state = experiments::lock(&mut tx, name).await?.state;
+        let latest = store::allocations::latest(&mut tx, name).await?;
+        if state != experiment.state || latest.as_ref() != Some(&present) {
             return Ok(());
         }
         store::allocations::add(&mut tx, name, &next).await?;
         let by = By { actor: MONITOR.to_owned(), now };
-        let detail = Detail { shares: next.shares, ..Detail::default() };
+        let detail =
+            Detail { shares: next.shares, allocation: Some(next.number), ..Detail::default() };
         store::audit::add(&mut tx, name, Kind::Reallocated, &by, &detail).await?;
         Ok(tx.commit().await?)
     }
@@ -181,6 +185,12 @@ impl Monitor {
         deadline: DateTime<Utc>,
     ) -> Result<(), Error> {
         let design = &experiment.design;
+        if design.is_open_ended() {
+            let last = store::looks::last_time(conn, &experiment.name).await?;
+            if !look::is_rested(last, now) {
+                return Ok(());
+            }
+        }
         let looks = store::looks::all(conn, &experiment.name).await?;
         let spending_time = if design.is_open_ended() {
             look::share_of_run(experiment.start_time.unwrap_or(now), now)
@@ -193,7 +203,7 @@ impl Monitor {
             return Ok(());
         }
         let sight = observation::sight(conn, experiment, now).await?;
-        if !look::knows_more(design, looks.last(), &sight) {
+        if !look::knows_more(design, &looks, &sight) {
             return Ok(());
         }
         let look = Look { time: now, spending_time, sight };
@@ -219,11 +229,12 @@ async fn judged(
     let design = experiment.design.clone();
     let judging = tokio::task::spawn_blocking(move || {
         // The last look at a test without a deadline may know nothing new. Then what was known is judged for the last
-        // time, as a look that takes no part would forget it.
+        // time, as a look that takes no part would forget it. A bandit's evidence forgets nothing.
         let is_repeated = design.is_open_ended()
+            && design.bandit.is_none()
             && stage == Stage::Last
             && !looks.is_empty()
-            && !look::knows_more(&design, looks.last(), &look.sight);
+            && !look::knows_more(&design, &looks, &look.sight);
         let number = looks.len() + 1;
         let look = match looks.last() {
             Some(last) if is_repeated => Look { time: look.time, ..last.clone() },

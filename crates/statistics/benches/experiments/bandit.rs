@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use cursus_statistics::assignment::{Weights, choose};
-use cursus_statistics::bandit::{self, Cohort};
+use cursus_statistics::bandit::{self, Cohort, Progress};
 use cursus_statistics::effect::Comparison;
 use cursus_statistics::posterior::standing;
 use cursus_statistics::response::ResponseCurve;
@@ -17,7 +17,8 @@ use crate::table::{Allowed, Row};
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAYS: u32 = 28;
-const FLOOR: f64 = 0.05;
+/// The usual floor, and one that leaves more to compare with.
+const FLOORS: [f64; 2] = [0.05, 0.2];
 /// The mails of a day leave evenly, and so many times a day are enough to tell.
 const TIMES: u32 = 24;
 /// How long a mail of a flow can be answered, in days.
@@ -35,6 +36,7 @@ struct Flow {
     first: Vec<f64>,
     last: Vec<f64>,
     mails_a_day: u32,
+    floor: f64,
 }
 
 /// What became of one replicate.
@@ -49,10 +51,18 @@ struct Outcome {
 struct Diary {
     curve: ResponseCurve,
     window: Duration,
-    /// By arm: when mails left, and how many.
-    sent: Vec<Vec<(Duration, u64)>>,
-    /// By arm: when answers came.
-    answers: Vec<Vec<Duration>>,
+    /// By period and arm.
+    pages: Vec<Vec<Page>>,
+    floor: f64,
+}
+
+/// What is in it about one arm in one period.
+#[derive(Clone, Default)]
+struct Page {
+    /// When mails left, and how many.
+    sent: Vec<(Duration, u64)>,
+    /// When answers came.
+    answers: Vec<Duration>,
 }
 
 pub(crate) fn all() -> Result<Vec<Row>, Error> {
@@ -64,18 +74,24 @@ pub(crate) fn all() -> Result<Vec<Row>, Error> {
         ("   of 3 arms, 20%", same(0.2, 3)),
         ("   of 2 arms, from 10% to 30%", drifting),
     ] {
-        rows.extend(Flow::of(rates, 400).rows(name, 2_000)?);
+        rows.extend(Flow::of(rates, 400, FLOORS[0]).rows(name, 2_000)?);
     }
-    for (name, rate) in [("B2 bandit 20->23%", 0.23), ("   20->25%", 0.25)] {
-        rows.extend(Flow::of([vec![0.2, rate], vec![0.2, rate]], 400).rows(name, 500)?);
+    let growing = [vec![0.1, 0.15], vec![0.3, 0.35]];
+    for (name, rates, floor) in [
+        ("B2 bandit 20->23%", [vec![0.2, 0.23], vec![0.2, 0.23]], FLOORS[0]),
+        ("   20->25%", [vec![0.2, 0.25], vec![0.2, 0.25]], FLOORS[0]),
+        ("   20->25% with a floor of 20%", [vec![0.2, 0.25], vec![0.2, 0.25]], FLOORS[1]),
+        ("   10->15% that grow to 30->35%", growing, FLOORS[0]),
+    ] {
+        rows.extend(Flow::of(rates, 400, floor).rows(name, 300)?);
     }
     rows.extend(mailing(800)?);
     Ok(rows)
 }
 
 impl Flow {
-    fn of([first, last]: [Vec<f64>; 2], mails_a_day: u32) -> Self {
-        Self { first, last, mails_a_day }
+    fn of([first, last]: [Vec<f64>; 2], mails_a_day: u32, floor: f64) -> Self {
+        Self { first, last, mails_a_day, floor }
     }
 
     fn rate(&self, arm: usize, day: u32) -> f64 {
@@ -129,10 +145,10 @@ impl Flow {
 
     fn replicate(&self, dice: &mut Dice) -> Result<Outcome, Error> {
         let arms = self.first.len();
-        let mut diary = Diary::new(ResponseCurve::OPENS, HOUR * 24 * WINDOW_DAYS, arms);
+        let mut diary = Diary::new(HOUR * 24 * WINDOW_DAYS, self.floor);
         let mut periods = Vec::new();
         for day in 0..DAYS {
-            let shares = diary.shares(HOUR * 24 * day)?;
+            let shares = diary.begin(HOUR * 24 * day, arms)?;
             let mut cells = vec![Cell::default(); arms];
             for mail in 0..self.mails_a_day {
                 let arm = choose(dice.random(), &shares);
@@ -152,41 +168,47 @@ impl Flow {
 }
 
 impl Diary {
-    fn new(curve: ResponseCurve, window: Duration, arms: usize) -> Self {
-        Self { curve, window, sent: vec![vec![]; arms], answers: vec![vec![]; arms] }
+    fn new(window: Duration, floor: f64) -> Self {
+        Self { curve: ResponseCurve::OPENS, window, pages: Vec::new(), floor }
     }
 
-    /// Whether the mail will be answered.
+    /// Whether the mail, of the period that began last, will be answered.
     fn send(&mut self, at: Duration, arm: usize, rate: f64, dice: &mut Dice) -> bool {
-        match self.sent[arm].last_mut() {
+        let Some(page) = self.pages.last_mut().and_then(|pages| pages.get_mut(arm)) else {
+            return false;
+        };
+        match page.sent.last_mut() {
             Some((time, mails)) if *time == at => *mails += 1,
-            _ => self.sent[arm].push((at, 1)),
+            _ => page.sent.push((at, 1)),
         }
         let is_answered = dice.random::<f64>() < rate;
         if is_answered {
             let within = self.curve.answered_within(self.window).get();
             let delay = self.curve.age_at(Fraction::saturating(dice.random::<f64>() * within));
-            self.answers[arm].push(at + delay);
+            page.answers.push(at + delay);
         }
         is_answered
     }
 
-    /// How the bandit divides what leaves from now on: evenly until every arm can have answered.
-    fn shares(&self, now: Duration) -> Result<Weights, Error> {
-        let rate = |(sent, answers): (&Vec<(Duration, u64)>, &Vec<Duration>)| {
+    /// Begins a period, and says how the bandit divides it: evenly until every arm can have answered.
+    fn begin(&mut self, now: Duration, arms: usize) -> Result<Weights, Error> {
+        let progress = |page: &Page| {
             let cohort = |(at, units): &(Duration, u64)| Cohort {
                 age: now.saturating_sub(*at),
                 units: *units,
             };
-            let cohorts: Vec<Cohort> = sent.iter().map(cohort).collect();
-            let answered = answers.iter().filter(|at| **at <= now).count() as u64;
-            bandit::delayed(answered, bandit::mature_units(&self.curve, self.window, &cohorts))
+            let cohorts: Vec<Cohort> = page.sent.iter().map(cohort).collect();
+            Progress {
+                answered: page.answers.iter().filter(|at| **at <= now).count() as u64,
+                mature: bandit::mature_units(&self.curve, self.window, &cohorts),
+            }
         };
-        let rates: Option<Vec<Proportion>> =
-            self.sent.iter().zip(&self.answers).map(rate).collect();
-        match rates {
-            Some(rates) => bandit::thompson(&standing(&rates), Fraction::new(FLOOR)?),
-            None => Weights::equal(self.sent.len()),
+        let known: Vec<Vec<Progress>> =
+            self.pages.iter().map(|pages| pages.iter().map(progress).collect()).collect();
+        self.pages.push(vec![Page::default(); arms]);
+        match bandit::standardized(&known) {
+            Some(rates) => bandit::thompson(&standing(&rates), Fraction::new(self.floor)?),
+            None => Weights::equal(arms),
         }
     }
 }
@@ -253,10 +275,10 @@ fn total(periods: &[Period], arm: usize) -> Cell {
 fn mailing(replicates: u32) -> Result<Vec<Row>, Error> {
     let rates = [0.2, 0.21, 0.22];
     let by_bandit = |dice: &mut Dice, _| -> Result<f64, Error> {
-        let mut diary = Diary::new(ResponseCurve::OPENS, HOUR * 24, rates.len());
+        let mut diary = Diary::new(HOUR * 24, FLOORS[0]);
         let mut brought = 0.0;
         for batch in 0..BATCHES {
-            let shares = diary.shares(HOUR * batch)?;
+            let shares = diary.begin(HOUR * batch, rates.len())?;
             for _ in LIST * batch / BATCHES..LIST * (batch + 1) / BATCHES {
                 let arm = choose(dice.random(), &shares);
                 diary.send(HOUR * batch, arm, rates[arm], dice);
@@ -266,20 +288,19 @@ fn mailing(replicates: u32) -> Result<Vec<Row>, Error> {
         Ok(brought)
     };
     let by_test = |dice: &mut Dice, _| -> Result<f64, Error> {
-        let mut diary = Diary::new(ResponseCurve::OPENS, HOUR * 24, rates.len());
+        let mut diary = Diary::new(HOUR * 24, FLOORS[0]);
         let mut brought = 0.0;
-        let equal = Weights::equal(rates.len())?;
+        let equal = diary.begin(Duration::ZERO, rates.len())?;
         for _ in 0..LIST / 5 {
             let arm = choose(dice.random(), &equal);
             diary.send(Duration::ZERO, arm, rates[arm], dice);
             brought += rates[arm] / f64::from(LIST);
         }
-        let rate = |(sent, answers): (&Vec<(Duration, u64)>, &Vec<Duration>)| {
-            let mails = sent.iter().map(|(_, mails)| mails).sum();
-            Proportion::new(answers.len() as u64, mails)
+        let rate = |page: &Page| {
+            let mails = page.sent.iter().map(|(_, mails)| mails).sum();
+            Proportion::new(page.answers.len() as u64, mails)
         };
-        let arms =
-            diary.sent.iter().zip(&diary.answers).map(rate).collect::<Result<Vec<_>, _>>()?;
+        let arms = diary.pages.iter().flatten().map(rate).collect::<Result<Vec<_>, _>>()?;
         let winner = standing(&arms).best().unwrap_or_default();
         Ok(brought + 0.8 * rates[winner])
     };

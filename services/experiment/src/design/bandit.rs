@@ -7,7 +7,7 @@ use super::{Design, Kind, Malformed, Role, require, seconds};
 
 /// With less an arm would never be heard of again.
 const LOWEST_FLOOR: f64 = 0.02;
-const SHORTEST_PERIOD: TimeDelta = TimeDelta::hours(1);
+const SHORTEST_PERIOD: TimeDelta = TimeDelta::hours(6);
 const LONGEST_PERIOD: TimeDelta = TimeDelta::days(30);
 
 /// How new units are divided on the way.
@@ -20,13 +20,18 @@ pub(crate) struct Bandit {
 }
 
 impl Bandit {
+    /// In which period after the start a moment is, from 0.
+    pub(crate) fn period_of(&self, start: DateTime<Utc>, moment: DateTime<Utc>) -> f64 {
+        ((moment - start).as_seconds_f64() / self.period_seconds).floor()
+    }
+
     /// When the last period ends that is over at a moment.
     pub(crate) fn last_whole_period(
         &self,
         start: DateTime<Utc>,
         moment: DateTime<Utc>,
     ) -> DateTime<Utc> {
-        let periods = ((moment - start).as_seconds_f64() / self.period_seconds).floor();
+        let periods = self.period_of(start, moment);
         if periods < 1.0 {
             return start.min(moment);
         }
@@ -51,7 +56,7 @@ impl Design {
         let why = "it must be 0.02 at least, and at most one over the number of arms";
         require(is_floor, field("floor"), why)?;
         let period = SHORTEST_PERIOD.as_seconds_f64()..=LONGEST_PERIOD.as_seconds_f64();
-        let why = "it must be an hour at least, and 30 days at most";
+        let why = "it must be 6 hours at least, and 30 days at most";
         require(period.contains(&bandit.period_seconds), field("period"), why)?;
         require(self.arms.len() > 1, "bandit", "with one arm there is nothing to divide")?;
         let why = "it needs `METHOD_ANYTIME`: with a deadline, test a share and send the winner to the rest";

@@ -117,6 +117,9 @@ fn entry(design: &Design, entry: Entry) -> proto::AuditEntry {
         deadline: detail.deadline.map(timestamp),
         outcome_count: number(detail.outcomes.unwrap_or_default()),
         shares: detail.shares,
+        allocation_number: detail
+            .allocation
+            .map_or(0, |number| i32::try_from(number).unwrap_or(i32::MAX)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a bandit divides units, and who got which arm by which allocation.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,6 +11,11 @@ use sqlx::postgres::types::PgInterval;
 
 use super::{count, decoded};
 use crate::allocation::Allocation;
+use crate::design::seconds;
+use crate::experiment::Experiment;
+
+/// In steps of this part of the window it is told how long ago units were exposed.
+const STEPS: i32 = 200;
 
 struct Row {
     number: i32,
@@ -109,6 +114,16 @@ pub(crate) async fn allot(
     )
     .execute(&mut *conn)
     .await?;
+    allotted(conn, experiment, units.keys()).await
+}
+
+/// Which arm units have got, those that have one, with the number of the allocation.
+pub(crate) async fn allotted(
+    conn: &mut PgConnection,
+    experiment: &ExperimentName,
+    units: impl Iterator<Item = &ContactId>,
+) -> Result<HashMap<ContactId, (usize, u32)>, sqlx::Error> {
+    let ids: Vec<String> = units.map(ToString::to_string).collect();
     let rows = sqlx::query!(
         "select contact_id, allocation, arm
          from allotments
@@ -126,48 +141,58 @@ pub(crate) async fn allot(
     rows.into_iter().map(|row| read((row.contact_id, row.arm, row.allocation))).collect()
 }
 
-/// By arm: how long ago how many units were exposed, in steps. Those whose window is over come together. Where opens are
-/// counted, units behind a privacy proxy are left out.
+/// By period of exposure and arm: how long ago how many units were exposed, in two hundredths of the window. Those whose
+/// window is over come together. Where opens are counted, units behind a privacy proxy are left out.
 pub(crate) async fn cohorts(
     conn: &mut PgConnection,
-    experiment: &ExperimentName,
-    (arms, counts_opens): (usize, bool),
-    (now, window, step): (DateTime<Utc>, TimeDelta, TimeDelta),
-) -> Result<Vec<Vec<Cohort>>, sqlx::Error> {
+    experiment: &Experiment,
+    (since, now): (DateTime<Utc>, DateTime<Utc>),
+) -> Result<BTreeMap<(i64, usize), Vec<Cohort>>, sqlx::Error> {
+    let Experiment { name, design, start_time, .. } = experiment;
     let interval = |length: TimeDelta| PgInterval {
         months: 0,
         days: 0,
         microseconds: length.num_microseconds().unwrap_or(i64::MAX),
     };
+    let window = seconds(design.primary().window_seconds);
+    let step = (window / STEPS).max(TimeDelta::milliseconds(1));
     let rows = sqlx::query!(
         r#"select allotments.arm,
+                  floor(extract(epoch from greatest(exposures.exposure_time, allocations.start_time) - $7::timestamptz)
+                        ::float8 / $8::float8)::bigint as "exposed!",
                   date_bin($5, greatest(exposures.exposure_time, $3::timestamptz - $4::interval), $3) as "time!",
                   count(*) as "units!"
          from exposures
          join allotments using (workspace_id, experiment_id, contact_id)
-         where workspace_id = $1
-           and experiment_id = $2
+         join allocations on allocations.workspace_id = $1
+                         and allocations.experiment_id = $2
+                         and allocations.number = allotments.allocation
+         where exposures.workspace_id = $1
+           and exposures.experiment_id = $2
            and exposures.arm = allotments.arm
            and not exposures.released
-           and exposures.exposure_time < $3
+           and exposures.exposure_time >= $9
+           and greatest(exposures.exposure_time, allocations.start_time) < $3
            and not ($6 and exposures.privacy_proxy)
-         group by 1, 2"#,
-        experiment.workspace.as_ref(),
-        experiment.id.as_ref(),
+         group by 1, 2, 3"#,
+        name.workspace.as_ref(),
+        name.id.as_ref(),
         now,
         interval(window),
         interval(step),
-        counts_opens,
+        design.primary().counts_opens(),
+        *start_time,
+        design.bandit.map(|bandit| bandit.period_seconds),
+        since,
     )
     .fetch_all(conn)
     .await?;
-    let mut cohorts = vec![Vec::new(); arms];
+    let mut cohorts: BTreeMap<(i64, usize), Vec<Cohort>> = BTreeMap::new();
     for row in rows {
         let arm = usize::try_from(row.arm).unwrap_or(usize::MAX);
         let age = (now - row.time).to_std().unwrap_or(Duration::ZERO);
-        if let Some(cohorts) = cohorts.get_mut(arm) {
-            cohorts.push(Cohort { age, units: count(row.units) });
-        }
+        let cohort = Cohort { age, units: count(row.units) };
+        cohorts.entry((row.exposed, arm)).or_default().push(cohort);
     }
     Ok(cohorts)
 }

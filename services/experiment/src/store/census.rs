@@ -48,7 +48,15 @@ impl Wanted {
     }
 }
 
-/// What units exposed before `exposed_before` had done before `as_of`. Answers within `early_seconds` of the exposure are
+/// Which units are counted, and what they did until when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moments {
+    pub(crate) as_of: DateTime<Utc>,
+    pub(crate) exposed_before: DateTime<Utc>,
+    pub(crate) exposed_since: Option<DateTime<Utc>>,
+}
+
+/// What those units had done. Answers within `early_seconds` of the exposure are
 /// early. A bandit's units are grouped by [`Span`](crate::counts::Span) and not by segment.
 ///
 /// Evidence and exposures meet here and not when they are written, because either may be told first.
@@ -57,7 +65,7 @@ pub(crate) async fn take(
     conn: &mut PgConnection,
     experiment: &Experiment,
     early_seconds: f64,
-    (as_of, exposed_before): (DateTime<Utc>, DateTime<Utc>),
+    moments: Moments,
 ) -> Result<Census, sqlx::Error> {
     let Experiment { name, design, .. } = experiment;
     let wanted = Wanted::new(design, early_seconds);
@@ -89,7 +97,9 @@ pub(crate) async fn take(
                         when $13::float8 is null then exposures.segments
                         else array[format(
                             '%s.%s', coalesce(allotments.allocation, 0),
-                            floor(extract(epoch from exposures.exposure_time - $14::timestamptz)::float8 / $13::float8)::bigint
+                            floor(extract(epoch from
+                                greatest(exposures.exposure_time, allocations.start_time) - $14::timestamptz
+                            )::float8 / $13::float8)::bigint
                         )]
                     end as segments,
                     case
@@ -103,7 +113,15 @@ pub(crate) async fn take(
                                  and allotments.workspace_id = $1
                                  and allotments.experiment_id = $2
                                  and allotments.contact_id = exposures.contact_id
-             where exposures.workspace_id = $1 and exposures.experiment_id = $2 and exposures.exposure_time < $10
+             left join allocations on $13::float8 is not null
+                                  and allocations.workspace_id = $1
+                                  and allocations.experiment_id = $2
+                                  and allocations.number = allotments.allocation
+             where exposures.workspace_id = $1
+               and exposures.experiment_id = $2
+               -- Nobody is exposed before being divided, whatever is told.
+               and greatest(exposures.exposure_time, allocations.start_time) < $10
+               and ($15::timestamptz is null or exposures.exposure_time >= $15)
          ), found as (
              select exposed.contact_id, exposed.segments, metrics.metric, metrics.property = '' as is_conversion,
                     exposed.part, facts.actor, coalesce((facts.micros ->> metrics.property)::bigint, 0) as micros,
@@ -169,12 +187,13 @@ pub(crate) async fn take(
         &wanted.windows,
         &wanted.earlies,
         &wanted.strict,
-        as_of,
-        exposed_before,
+        moments.as_of,
+        moments.exposed_before,
         &wanted.pasts,
         looks_back,
         period_seconds,
         experiment.start_time,
+        moments.exposed_since,
     )
     .fetch_all(&mut *tx)
     .await?;

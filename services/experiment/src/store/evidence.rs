@@ -8,7 +8,8 @@ use sqlx::PgConnection;
 use super::{count, to_json};
 use crate::evidence::{Actor, Event, Exposure, Word};
 
-/// Writes exposures, of which no two are of the same unit. The earliest of a unit counts, in whatever order they come.
+/// Writes exposures, of which no two are of the same unit. The earliest of a unit counts, in whatever order they come; of a
+/// bandit's units the one that was told first.
 /// Those of experiments or arms that do not exist are left out. Returns how many units were exposed for the first time.
 pub(crate) async fn expose(
     conn: &mut PgConnection,
@@ -41,6 +42,13 @@ pub(crate) async fn expose(
              set arm = excluded.arm, segments = excluded.segments, exposure_time = excluded.exposure_time,
                  released = excluded.released, privacy_proxy = excluded.privacy_proxy
              where (excluded.exposure_time, excluded.released) < (exposures.exposure_time, exposures.released)
+               -- A bandit's periods are counted once, so its units stay in theirs.
+               and not exists (
+                   select from allotments
+                   where allotments.workspace_id = exposures.workspace_id
+                     and allotments.experiment_id = exposures.experiment_id
+                     and allotments.contact_id = exposures.contact_id
+               )
              returning xmax = 0 as is_new
          )
          select count(*) filter (where is_new) as "count!" from written"#,

@@ -121,6 +121,24 @@ pub(crate) async fn last(
     list(conn, experiment, after, limit).await
 }
 
+/// When the last one was taken.
+pub(crate) async fn last_time(
+    conn: &mut PgConnection,
+    experiment: &ExperimentName,
+) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select look_time
+         from looks
+         where workspace_id = $1 and experiment_id = $2
+         order by number desc
+         limit 1",
+        experiment.workspace.as_ref(),
+        experiment.id.as_ref(),
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// What the last one led to.
 pub(crate) async fn last_verdict(
     conn: &mut PgConnection,

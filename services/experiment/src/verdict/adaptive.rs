@@ -7,7 +7,6 @@ use cursus_statistics::Error;
 use cursus_statistics::assignment::Weights;
 use cursus_statistics::monitor::{Action, Design as Rules, Reason};
 use cursus_statistics::multiplicity::holm;
-use cursus_statistics::safe_logrank::running_p;
 use cursus_statistics::strata::{Cell, Period, Strata};
 
 use super::ladder::{go_on, inconclusive, most_likely, promoted};
@@ -82,7 +81,8 @@ struct Duel {
     difference: f64,
     /// `√(2 ln e)`, which is on the scale of a z, with the sign of the difference.
     lead: f64,
-    /// Of being ahead: one over the strongest evidence at any look, if it is ahead now.
+    /// Of being ahead: one over the present evidence, if it is ahead. Stronger evidence of an earlier look may have been
+    /// of its being behind.
     sequential_p: f64,
 }
 
@@ -125,12 +125,11 @@ impl<'a> Contest<'a> {
         let difference = self.design.primary().direction.gain(found);
         let now = evidence.last().copied().unwrap_or_default();
         let size = (2.0 * now.max(0.0)).sqrt();
-        let p = running_p(&evidence).last().copied().unwrap_or(1.0);
         Ok(Duel {
             other,
             difference,
             lead: if difference < 0.0 { -size } else { size },
-            sequential_p: if difference > 0.0 { p } else { 1.0 },
+            sequential_p: if difference > 0.0 { (-now.max(0.0)).exp() } else { 1.0 },
         })
     }
 
@@ -241,6 +240,7 @@ mod tests {
                 sight: Sight {
                     arms: vec![sum(told, 0), sum(told, 1)],
                     holdout_units: 0,
+                    strays: 0,
                     periods: vec![look::Period {
                         span,
                         shares: vec![0.1, 0.9],
@@ -307,6 +307,19 @@ mod tests {
             (verdict.action, verdict.reason_code.as_str()),
             (Told::Hold, "GUARDRAIL:complaints")
         );
+    }
+
+    #[test]
+    fn evidence_of_being_behind_is_not_evidence_of_being_ahead() {
+        let mut days = vec![[[100, 25, 0], [900, 135, 0]]; 5];
+        let mut design = guarded();
+        design.control = Some(0);
+        let first = said(&design, &days, Stage::Exposing);
+        assert_eq!((first.action, first.arm), (Told::Promote, Some(0)));
+        days.extend([[[100, 15, 0], [900, 234, 0]]; 5]);
+        let turned = said(&design, &days, Stage::Last);
+        assert_eq!(turned.reason_code, "INCONCLUSIVE_AT_DEADLINE", "{turned:?}");
+        assert!(turned.against_control[1].is_some_and(|p| p > 0.05));
     }
 
     #[test]

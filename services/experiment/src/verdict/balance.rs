@@ -74,7 +74,7 @@ fn of_holdout(design: &Design, sight: &Sight) -> Result<f64, Error> {
     }
     let shares = design.tested_and_held_out()?;
     let held_out = sight.holdout_units;
-    let tested: u64 = sight.arms.iter().map(|arm| arm.units).sum();
+    let tested: u64 = sight.arms.iter().map(|arm| arm.units).sum::<u64>() + sight.strays;
     let with_failed = tested + tested / (FAILED_IN - 1);
     let is_many = |tested: u64| {
         let share = shares.shares().last().unwrap_or_default();

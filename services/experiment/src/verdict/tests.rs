@@ -20,6 +20,7 @@ fn look(spending_time: f64, arms: &[(u64, u64)]) -> Look {
         sight: Sight {
             arms: arms.iter().map(seen).collect(),
             holdout_units: arms[0].1 / 2,
+            strays: 0,
             periods: Vec::new(),
         },
     }

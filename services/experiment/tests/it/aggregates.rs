@@ -106,6 +106,7 @@ async fn segments_that_are_counted_elsewhere_have_results_and_their_differences_
     told.segments = vec![segment("north", [100, 200]), segment("south", [150, 100])];
     tell(&service, told.clone()).await.unwrap();
     assert!(!tell(&service, told.clone()).await.unwrap().recorded);
+    world.ambient.advance(DAY);
     let results = service.results().await;
     let counts = |it: &proto::SegmentResult| {
         (it.segment.clone(), it.arms[1].metrics[0].event_unit_count, it.unit_count)

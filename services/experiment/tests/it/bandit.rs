@@ -6,12 +6,13 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use cursus_api::experiment as proto;
 use cursus_api::experiment::audit_entry::Kind;
+use cursus_api::experiment::experiment::State;
 use cursus_api::experiment::verdict::Action;
 use tonic::Code::{FailedPrecondition, InvalidArgument};
 
 use crate::world::{
-    DAY, Fault, Replica, SPRING, World, contact, create_request, design, exposure, hours, outcome,
-    refused, until,
+    DAY, Fault, Replica, SPRING, World, contact, create_request, design, exposure, hours, moment,
+    outcome, refused, until,
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -154,7 +155,7 @@ async fn an_arm_that_only_got_its_units_at_better_times_does_not_win() {
     let service = world.start().await;
     service.started(bandit()).await;
     // Luck on the first day gives `b` nearly all units of the days on which everybody answers more.
-    day(&world, &service, (1, 200), [8, 16]).await;
+    day(&world, &service, (1, 3_000), [8, 10]).await;
     next_day(&world, &service, 2).await;
     for number in 2..=9 {
         day(&world, &service, (number, 600), [50, 50]).await;
@@ -163,7 +164,7 @@ async fn an_arm_that_only_got_its_units_at_better_times_does_not_win() {
     let results = until("the last whole day counts", async || {
         let results = service.results().await;
         let units: i64 = results.arms.iter().map(|it| it.unit_count).sum();
-        if units >= 4_400 { Ok(results) } else { Err(units) }
+        if units >= 7_200 { Ok(results) } else { Err(units) }
     })
     .await;
     let rate = |arm: usize| results.arms[arm].metrics[0].rate.unwrap().value;
@@ -185,6 +186,92 @@ async fn an_arm_that_only_got_its_units_at_better_times_does_not_win() {
 
 fn real(count: i64) -> f64 {
     f64::from(u32::try_from(count).unwrap())
+}
+
+#[tokio::test]
+async fn closing_it_counts_the_last_units_too_and_ends_with_what_is_known() {
+    let world = World::new().await;
+    let service = world.start().await;
+    service.started(bandit()).await;
+    for number in 1..=8 {
+        day(&world, &service, (number, 300), [20, 22]).await;
+        next_day(&world, &service, number + 1).await;
+    }
+    day(&world, &service, (9, 300), [20, 22]).await;
+    let closed = service.close().await.unwrap();
+    assert_eq!(closed.deadline, Some(moment(world.ambient.now() + TimeDelta::hours(12))));
+    world.ambient.advance(Duration::from_hours(12) + Duration::from_secs(2));
+    service.reaches(State::Decidable).await;
+    let verdict = service.verdict().await;
+    assert_eq!(
+        (verdict.action(), verdict.reason_code.as_str(), verdict.r#final),
+        (Action::Hold, "INCONCLUSIVE_AT_DEADLINE", true),
+        "{verdict:?}"
+    );
+    let results = service.results().await;
+    assert_eq!(results.arms.iter().map(|it| it.unit_count).sum::<i64>(), 9 * 300);
+    assert_eq!(warned(&results, "DATA_CHANGED"), None);
+    let last = service.listed_looks().await.pop().unwrap();
+    assert_eq!(last.counts.iter().map(|it| it.unit_count).sum::<i64>(), 9 * 300);
+    // Nobody is divided anew, nor is it written down who is asked about afterwards.
+    let late = service.assign(&["late".to_owned()]).await.unwrap();
+    assert_eq!(service.assign(&["late".to_owned()]).await.unwrap(), late);
+    let kept: i64 = sqlx::query_scalar("select count(*) from allotments")
+        .fetch_one(&world.database.pool)
+        .await
+        .unwrap();
+    assert_eq!(kept, 9 * 300);
+}
+
+#[tokio::test]
+async fn what_is_told_late_counts_once_and_an_exposure_stays_in_its_period() {
+    let world = World::new().await;
+    let service = world.start().await;
+    service.started(bandit()).await;
+    let told = world.ambient.now();
+    let assigned = day(&world, &service, (1, 600), [10, 30]).await;
+    for number in 2..=3 {
+        next_day(&world, &service, number).await;
+    }
+    let before = service.looked(1).await;
+    // Answers of the first day come two days late, and all exposures are told anew as of an hour before.
+    let arm = |id: &str| assigned.iter().find(|it| it.unit == contact(id)).unwrap().arm.clone();
+    let ids: Vec<String> = (0..600).map(|unit| format!("d1u{unit}")).collect();
+    let answers = ids
+        .iter()
+        .step_by(10)
+        .map(|id| outcome(&format!("late {id}"), id, "site.visited", told + TimeDelta::minutes(9)));
+    service.record(answers.collect()).await.unwrap();
+    let earlier = told - TimeDelta::hours(1);
+    let again = ids.iter().map(|id| exposure(id, &arm(id), earlier)).collect();
+    assert_eq!(service.expose(again).await.unwrap(), 0);
+    next_day(&world, &service, 4).await;
+    let after = service.looked(2).await;
+    assert!(before.information < after.information, "{before:?} {after:?}");
+    let results = service.results().await;
+    assert_eq!(results.arms.iter().map(|it| it.unit_count).sum::<i64>(), 600);
+    let found = results.sample_ratio.unwrap();
+    assert!(found.evidence < 2.0, "units are not counted twice: {found:?}");
+}
+
+#[tokio::test]
+async fn replicas_that_are_asked_at_once_give_the_same_answer() {
+    let world = World::new().await;
+    let (one, two) = (world.start().await, world.start().await);
+    let mut three = bandit();
+    three.arms.push(crate::world::arm("c", 2.0));
+    one.started(three).await;
+    let ids: Vec<String> = (0..2_000).map(|unit| format!("u{unit}")).collect();
+    let mut backwards = ids.clone();
+    backwards.reverse();
+    let (first, second) = tokio::join!(one.assign(&ids), two.assign(&backwards));
+    let mut second = second.unwrap();
+    second.reverse();
+    let first = first.unwrap();
+    assert_eq!(first, second);
+    let of = |arm: &str| first.iter().filter(|it| it.arm == arm).count();
+    // Five standard errors; and as the hash is what it is, this can never fail by chance.
+    assert!(of("c").abs_diff(1_000) < 112 && of("a").abs_diff(500) < 97, "{}", of("c"));
 }
 
 #[tokio::test]
@@ -252,7 +339,7 @@ async fn what_a_bandit_cannot_be_is_refused_with_its_field() {
             it.bandit = Some(proto::Bandit { floor: 0.01, ..Default::default() });
         }),
         ("bandit.period", |it| {
-            let period = Some(prost_types::Duration { seconds: 60, nanos: 0 });
+            let period = Some(prost_types::Duration { seconds: 3_600, nanos: 0 });
             it.bandit = Some(proto::Bandit { period, ..Default::default() });
         }),
         ("bandit.rule", |it| it.bandit = Some(proto::Bandit { rule: 9, ..Default::default() })),
