@@ -198,6 +198,7 @@ async fn closing_it_counts_the_last_units_too_and_ends_with_what_is_known() {
         next_day(&world, &service, number + 1).await;
     }
     day(&world, &service, (9, 300), [20, 22]).await;
+    world.ambient.advance(MINUTE);
     let closed = service.close().await.unwrap();
     assert_eq!(closed.deadline, Some(moment(world.ambient.now() + TimeDelta::hours(12))));
     world.ambient.advance(Duration::from_hours(12) + Duration::from_secs(2));
