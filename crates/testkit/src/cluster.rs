@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use self::identities::Identities;
-pub use self::identities::{ADMIN, APPROVER, EDITOR, VIEWER};
+pub use self::identities::{ADMIN, APPROVER, EDITOR, PROGRAM, VIEWER};
 use self::node::Node;
 use crate::clients::{self, Authorized};
 use crate::directory::Directory;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cursus_testkit::cluster::{ADMIN, APPROVER, EDITOR, Service, VIEWER};
+use cursus_testkit::cluster::{ADMIN, APPROVER, EDITOR, PROGRAM, Service, VIEWER};
 
 use cursus_testkit::sink::Sink;
 
@@ -30,8 +30,14 @@ fn describe(stage: &Stage) -> anyhow::Result<()> {
         screen::print(format!("{:<14} {:<22} {log}", service.name(), address.to_string()));
     }
     screen::print(format!("\n{:<22} {:<10} token (authorization: Bearer ...)", "subject", "role"));
-    let people = [(EDITOR, "editor"), (APPROVER, "approver"), (VIEWER, "viewer"), (ADMIN, "admin")];
-    for (subject, role) in people {
+    let callers = [
+        (EDITOR, "editor"),
+        (APPROVER, "approver"),
+        (VIEWER, "viewer"),
+        (ADMIN, "admin"),
+        (PROGRAM, "service"),
+    ];
+    for (subject, role) in callers {
         screen::print(format!("{subject:<22} {role:<10} {}", cluster.token(subject)?));
     }
     screen::print(format!("\nWorkspace: workspaces/{WORKSPACE}"));

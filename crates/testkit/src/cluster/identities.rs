@@ -1,4 +1,4 @@
-//! Who may call a test cluster: five services and four people, with fresh tokens.
+//! Who may call a test cluster: five services, four people and a program of theirs, with fresh tokens.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -19,9 +19,16 @@ pub const APPROVER: &str = "grace@example.com";
 pub const EDITOR: &str = "ada@example.com";
 /// The subject with role viewer.
 pub const VIEWER: &str = "edith@example.com";
+/// The subject with role service that is none of the five: a program that uses them.
+pub const PROGRAM: &str = "shop";
 
-const PEOPLE: [(&str, &str); 4] =
-    [(ADMIN, "admin"), (APPROVER, "approver"), (EDITOR, "editor"), (VIEWER, "viewer")];
+const CALLERS: [(&str, &str); 5] = [
+    (ADMIN, "admin"),
+    (APPROVER, "approver"),
+    (EDITOR, "editor"),
+    (VIEWER, "viewer"),
+    (PROGRAM, "service"),
+];
 const SECRET_BYTES: usize = 24;
 
 #[derive(Debug)]
@@ -36,7 +43,7 @@ impl Identities {
     pub(super) fn write(directory: &Directory, workspace: &str) -> anyhow::Result<Self> {
         let mut tokens = BTreeMap::new();
         let mut entries = Vec::new();
-        for (subject, role) in PEOPLE {
+        for (subject, role) in CALLERS {
             let token = fresh_secret()?;
             entries.push(identity(subject, &token, &[role], workspace));
             tokens.insert(subject.to_owned(), token);
