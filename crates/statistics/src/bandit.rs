@@ -4,7 +4,8 @@
 //! p-values of its outcomes mean nothing: evidence is to be had of [`crate::strata`].
 //!
 //! It need not wait for the last answer. [`mature_units`] says how many units' worth of answers can be in, and
-//! [`delayed`] is the rate so far over these, for [`crate::posterior::standing`] to compare.
+//! [`standardized`] makes rates of these, as if arms had had their units at the same times, for
+//! [`crate::posterior::standing`] to compare.
 
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub fn mature_units(curve: &ResponseCurve, window: Duration, cohorts: &[Cohort])
 }
 
 /// The rate so far over what can have answered, rounded and never less than what did. None while nothing can have.
-pub fn delayed(answered: u64, mature_units: f64) -> Option<Proportion> {
+fn delayed(answered: u64, mature_units: f64) -> Option<Proportion> {
     Proportion::new(answered, nearest(mature_units).max(answered)).ok()
 }
 

@@ -244,8 +244,12 @@ mod properties {
             let cohorts: Vec<Cohort> = batches.iter().map(cohort).collect();
             let mature = bandit::mature_units(&curve, deadline, &cohorts);
             prop_assert!(mature >= 0.0 && mature.is_finite(), "{}", mature);
-            let rate = bandit::delayed(median, mature).map(Proportion::rate);
-            prop_assert!(rate.is_none_or(|rate| (0.0..=1.0).contains(&rate)));
+            let arm = |answered, mature| bandit::Progress { answered, mature };
+            let stretch = |answered, mature| vec![arm(answered, mature), arm(1, 20.0)];
+            let stretches = [stretch(median, mature), stretch(elapsed.as_secs(), 9.0), stretch(3, deviation)];
+            for rate in bandit::standardized(&stretches).unwrap_or_default() {
+                prop_assert!((0.0..=1.0).contains(&rate.rate()), "{:?}", rate);
+            }
         }
 
         #[test]

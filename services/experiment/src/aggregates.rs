@@ -17,11 +17,9 @@ pub(crate) struct Aggregate {
 }
 
 /// Everybody, and everybody in each segment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Told {
-    #[serde(flatten)]
     pub(crate) whole: Groups,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) segments: BTreeMap<String, Groups>,
 }
 
@@ -54,10 +52,14 @@ impl Groups {
         Self { arms: vec![counted.clone(); design.arms.len()], holdout: counted }
     }
 
-    /// Whether it has no more units in any group.
+    /// Whether it has no more units in any group, and no more of them with an event.
     pub(crate) fn is_part_of(&self, whole: &Self) -> bool {
+        let is_part = |part: &Counted, all: &Counted| {
+            let mut tallies = part.tallies.iter().zip(&all.tallies);
+            part.units <= all.units && tallies.all(|(part, all)| part.answered <= all.answered)
+        };
         let mut arms = self.arms.iter().zip(&whole.arms);
-        arms.all(|(part, all)| part.units <= all.units) && self.holdout.units <= whole.holdout.units
+        arms.all(|(part, all)| is_part(part, all)) && is_part(&self.holdout, &whole.holdout)
     }
 
     fn into_counts(self, design: &Design) -> Counts {

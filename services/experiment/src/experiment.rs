@@ -226,6 +226,13 @@ impl Experiment {
         Ok(())
     }
 
+    /// When units stopped taking part: they were all exposed, or it was decided or stopped.
+    pub(crate) fn end_time(&self) -> Option<DateTime<Utc>> {
+        let decided = self.decision.as_ref().map(|decision| decision.decide_time);
+        let stopped = self.stop.as_ref().map(|stop| stop.time);
+        [self.exposure_end_time, decided, stopped].into_iter().flatten().min()
+    }
+
     pub(crate) fn stage(&self) -> Stage {
         if self.exposure_end_time.is_some() { Stage::Maturing } else { Stage::Exposing }
     }

@@ -28,7 +28,7 @@ pub(crate) struct Sight {
     /// Units exposed to an arm that the bandit did not give them.
     #[serde(default, skip_serializing_if = "is_none")]
     pub(crate) strays: u64,
-    /// Of a bandit. Looks that are kept have those of which more was known than at the look before.
+    /// Of a bandit. Looks that are kept have those that told more than at the looks before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) periods: Vec<Period>,
 }
@@ -67,9 +67,19 @@ pub(crate) struct Look {
 }
 
 /// Each period as it was last seen.
-pub(crate) fn periods(looks: &[Look]) -> BTreeMap<Span, &Period> {
+fn known_periods(looks: &[Look]) -> BTreeMap<Span, &Period> {
     let all = looks.iter().flat_map(|look| &look.sight.periods);
     all.map(|period| (period.span, period)).collect()
+}
+
+impl Period {
+    /// Whether it tells more of what decides. What guards is judged as it is, whatever was seen before.
+    fn is_new_to(&self, known: &BTreeMap<Span, &Self>) -> bool {
+        let counts = |period: &Self| -> Vec<(u64, u64)> {
+            period.arms.iter().map(|arm| (arm.counted(), arm.tally.answered)).collect()
+        };
+        known.get(&self.span).is_none_or(|before| counts(before) != counts(self))
+    }
 }
 
 impl Seen {
@@ -136,11 +146,12 @@ impl Sight {
         Self { periods, strays: census.strays, ..Self::new(design, &census.whole) }
     }
 
-    /// Without the periods that are as they were at the looks before.
-    pub(crate) fn without_the_known(mut self, looks: &[Look]) -> Self {
-        let known = periods(looks);
-        self.periods.retain(|period| known.get(&period.span) != Some(&period));
-        self
+    /// Without the periods that tell of no more than they did at the looks before.
+    pub(crate) fn without_the_known(&self, looks: &[Look]) -> Self {
+        let known = known_periods(looks);
+        let is_new = |period: &&Period| period.is_new_to(&known);
+        let periods = self.periods.iter().filter(is_new).cloned().collect();
+        Self { periods, ..self.clone() }
     }
 
     pub(crate) fn answered(&self) -> u64 {
@@ -250,11 +261,11 @@ pub(crate) fn share_of_run(started: DateTime<Utc>, now: DateTime<Utc>) -> Fracti
     Fraction::saturating(run / crate::design::SHORTEST_RUN.as_secs_f64())
 }
 
-/// Whether the data know enough more for another look. Under a bandit every period that counts for the first time does.
+/// Whether the data know enough more for another look. Under a bandit any period that tells more does.
 pub(crate) fn knows_more(design: &Design, looks: &[Look], sight: &Sight) -> bool {
     if design.bandit.is_some() {
-        let known = periods(looks);
-        return sight.periods.iter().any(|period| known.get(&period.span) != Some(&period));
+        let known = known_periods(looks);
+        return sight.periods.iter().any(|period| period.is_new_to(&known));
     }
     let before = looks.last().map_or(0.0, |look| look.sight.information(design));
     let now = sight.information(design);

@@ -68,7 +68,11 @@ fn exposed_before(experiment: &Experiment, as_of: DateTime<Utc>) -> DateTime<Utc
     let settled = as_of - seconds(design.answering_seconds());
     let is_over = experiment.deadline.is_some_and(|deadline| as_of >= deadline);
     match (design.bandit, experiment.start_time) {
-        (Some(bandit), Some(start)) if !is_over => bandit.last_whole_period(start, settled),
+        (Some(bandit), Some(start)) => {
+            // Who is divided afterwards is not written down.
+            let settled = experiment.end_time().map_or(settled, |end| settled.min(end));
+            if is_over { settled } else { bandit.last_whole_period(start, settled) }
+        }
         _ => settled,
     }
 }

@@ -225,8 +225,8 @@ async fn has_changed(
         return Ok(false);
     }
     let sight = observation::sight(conn, experiment, deadline).await?;
-    let is_as_seen =
-        sight.arms == last.sight.arms && sight.holdout_units == last.sight.holdout_units;
+    let is_as_seen = Sight { periods: Vec::new(), ..sight.clone() }
+        == Sight { periods: Vec::new(), ..last.sight.clone() };
     if is_as_seen {
         return Ok(false);
     }

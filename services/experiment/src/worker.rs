@@ -239,9 +239,9 @@ async fn judged(
         let look = match looks.last() {
             Some(last) if is_repeated => Look { time: look.time, ..last.clone() },
             _ => {
-                let look = Look { sight: look.sight.without_the_known(&looks), ..look };
-                looks.push(look.clone());
-                look
+                let kept = Look { sight: look.sight.without_the_known(&looks), ..look.clone() };
+                looks.push(look);
+                kept
             }
         };
         let verdict = verdict::judge(&design, &looks, stage)?;

@@ -5,7 +5,7 @@ use cursus_ids::ExperimentName;
 use sqlx::PgConnection;
 
 use super::{count, from_json, to_json};
-use crate::aggregates::Aggregate;
+use crate::aggregates::{Aggregate, Told};
 
 /// Ticks of exposure further apart than this many do not change the clock of spending.
 const MOST_TICKS: i64 = 10_000;
@@ -16,15 +16,18 @@ pub(crate) async fn keep(
     experiment: &ExperimentName,
     aggregate: &Aggregate,
 ) -> Result<bool, sqlx::Error> {
+    let segments = Some(&aggregate.told.segments).filter(|segments| !segments.is_empty());
+    let segments = segments.map(to_json).transpose()?;
     let inserted = sqlx::query!(
-        "insert into aggregates (workspace_id, experiment_id, sequence, count_time, counts)
-         values ($1, $2, $3, $4, $5)
+        "insert into aggregates (workspace_id, experiment_id, sequence, count_time, counts, segments)
+         values ($1, $2, $3, $4, $5, $6)
          on conflict do nothing",
         experiment.workspace.as_ref(),
         experiment.id.as_ref(),
         aggregate.sequence,
         aggregate.time,
-        to_json(&aggregate.told)?,
+        to_json(&aggregate.told.whole)?,
+        segments,
     )
     .execute(conn)
     .await?;
@@ -36,8 +39,9 @@ pub(crate) async fn get(
     experiment: &ExperimentName,
     sequence: i64,
 ) -> Result<Option<Aggregate>, sqlx::Error> {
-    let row = sqlx::query!(
-        "select sequence, count_time, counts
+    let row = sqlx::query_as!(
+        Row,
+        "select sequence, count_time, counts, segments
          from aggregates
          where workspace_id = $1 and experiment_id = $2 and sequence = $3",
         experiment.workspace.as_ref(),
@@ -46,7 +50,7 @@ pub(crate) async fn get(
     )
     .fetch_optional(conn)
     .await?;
-    row.map(|row| read(row.sequence, row.count_time, row.counts)).transpose()
+    row.map(Row::read).transpose()
 }
 
 /// The one with the highest number of those counted before a moment.
@@ -55,8 +59,9 @@ pub(crate) async fn latest(
     experiment: &ExperimentName,
     before: DateTime<Utc>,
 ) -> Result<Option<Aggregate>, sqlx::Error> {
-    let row = sqlx::query!(
-        "select sequence, count_time, counts
+    let row = sqlx::query_as!(
+        Row,
+        "select sequence, count_time, counts, segments
          from aggregates
          where workspace_id = $1 and experiment_id = $2 and count_time < $3
          order by sequence desc
@@ -67,7 +72,7 @@ pub(crate) async fn latest(
     )
     .fetch_optional(conn)
     .await?;
-    row.map(|row| read(row.sequence, row.count_time, row.counts)).transpose()
+    row.map(Row::read).transpose()
 }
 
 /// How many units of the arms were exposed by each moment of counting, in the order of the numbers.
@@ -92,10 +97,17 @@ pub(crate) async fn exposed(
     Ok(rows.into_iter().map(|row| (row.count_time, count(row.units))).collect())
 }
 
-fn read(
+struct Row {
     sequence: i64,
-    time: DateTime<Utc>,
+    count_time: DateTime<Utc>,
     counts: serde_json::Value,
-) -> Result<Aggregate, sqlx::Error> {
-    Ok(Aggregate { sequence, time, told: from_json(counts)? })
+    segments: Option<serde_json::Value>,
+}
+
+impl Row {
+    fn read(self) -> Result<Aggregate, sqlx::Error> {
+        let segments = self.segments.map(from_json).transpose()?.unwrap_or_default();
+        let told = Told { whole: from_json(self.counts)?, segments };
+        Ok(Aggregate { sequence: self.sequence, time: self.count_time, told })
+    }
 }

@@ -15,7 +15,7 @@ use crate::counts::Span;
 use crate::design::Design;
 use crate::look::{self, Look, Seen, Sight};
 
-/// What the looks say.
+/// What the looks say. Only of the last one all periods must be there.
 pub(super) fn judged(
     design: &Design,
     rules: &Rules,
@@ -29,10 +29,7 @@ pub(super) fn judged(
     let finding = if is_broken {
         held(Reason::SampleRatioMismatch)
     } else {
-        // The look may hold only what is new.
-        let periods = look::periods(looks).into_values().cloned().collect();
-        let whole = Sight { periods, ..sight.clone() };
-        guarded(design, &whole, contest.climb(rules, (leader, &duels), stage)?)
+        guarded(design, sight, contest.climb(rules, (leader, &duels), stage)?)
     };
     let against_control =
         if finding.test.is_some() { contest.against_control(rules)? } else { Vec::new() };
@@ -231,25 +228,25 @@ mod tests {
             let add = |sum: [u64; 3], day: &Arms| [0, 1, 2].map(|it| sum[it] + day[arm][it]);
             seen(days.iter().fold([0; 3], add))
         };
-        let look = |(day, arms): (usize, &Arms)| {
-            let span = Span { allocation: u32::try_from(day).unwrap() + 1, exposed: 0 };
-            let told = &days[..=day];
+        let period = |(day, arms): (usize, &Arms)| look::Period {
+            span: Span { allocation: u32::try_from(day).unwrap() + 1, exposed: 0 },
+            shares: vec![0.1, 0.9],
+            arms: arms.map(seen).to_vec(),
+        };
+        let look = |day: usize| {
+            let told = &days[..day];
             Look {
-                time: DateTime::UNIX_EPOCH + TimeDelta::days(i64::from(span.allocation)),
+                time: DateTime::UNIX_EPOCH + TimeDelta::days(i64::try_from(day).unwrap()),
                 spending_time: Fraction::ONE,
                 sight: Sight {
                     arms: vec![sum(told, 0), sum(told, 1)],
                     holdout_units: 0,
                     strays: 0,
-                    periods: vec![look::Period {
-                        span,
-                        shares: vec![0.1, 0.9],
-                        arms: arms.map(seen).to_vec(),
-                    }],
+                    periods: told.iter().enumerate().map(period).collect(),
                 },
             }
         };
-        days.iter().enumerate().map(look).collect()
+        (1..=days.len()).map(look).collect()
     }
 
     fn guarded() -> Design {

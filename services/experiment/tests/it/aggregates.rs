@@ -121,6 +121,10 @@ async fn segments_that_are_counted_elsewhere_have_results_and_their_differences_
     larger.sequence = 2;
     larger.segments[1].arms[0].unit_count = 2_001;
     refused(tell(&service, larger).await, InvalidArgument, "INVALID_FIELD", "segments[1].arms");
+    let mut livelier = told.clone();
+    livelier.sequence = 2;
+    livelier.segments[1].arms[0].metrics[0].event_unit_count = 251;
+    refused(tell(&service, livelier).await, InvalidArgument, "INVALID_FIELD", "segments[1].arms");
     let mut twice = told;
     twice.sequence = 2;
     twice.segments[1].segment = named("north");

@@ -214,9 +214,12 @@ async fn closing_it_counts_the_last_units_too_and_ends_with_what_is_known() {
     assert_eq!(warned(&results, "DATA_CHANGED"), None);
     let last = service.listed_looks().await.pop().unwrap();
     assert_eq!(last.counts.iter().map(|it| it.unit_count).sum::<i64>(), 9 * 300);
-    // Nobody is divided anew, nor is it written down who is asked about afterwards.
+    // Nobody is divided anew, nor is it written down who is asked about afterwards, nor do they count.
     let late = service.assign(&["late".to_owned()]).await.unwrap();
     assert_eq!(service.assign(&["late".to_owned()]).await.unwrap(), late);
+    service.expose(vec![exposure("late", &late[0].arm, world.ambient.now())]).await.unwrap();
+    world.ambient.advance(DAY);
+    assert_eq!(warned(&service.results().await, "NOT_ASSIGNED"), None);
     let kept: i64 = sqlx::query_scalar("select count(*) from allotments")
         .fetch_one(&world.database.pool)
         .await
@@ -225,44 +228,51 @@ async fn closing_it_counts_the_last_units_too_and_ends_with_what_is_known() {
 }
 
 #[tokio::test]
-async fn what_is_told_late_counts_once_and_an_exposure_stays_in_its_period() {
+async fn what_is_told_late_counts_and_an_exposure_stays_in_its_period() {
     let world = World::new().await;
     let service = world.start().await;
     service.started(bandit()).await;
-    let told = world.ambient.now();
-    let assigned = day(&world, &service, (1, 600), [10, 30]).await;
-    for number in 2..=3 {
-        next_day(&world, &service, number).await;
-    }
+    let start = world.ambient.now();
+    day(&world, &service, (1, 600), [10, 30]).await;
+    // Asked for on the first day, exposed on the second.
+    let waiting = service.assign(&["w".to_owned()]).await.unwrap();
+    next_day(&world, &service, 2).await;
+    let second = world.ambient.now();
+    service.expose(vec![exposure("w", &waiting[0].arm, second)]).await.unwrap();
+    next_day(&world, &service, 3).await;
     let before = service.looked(1).await;
-    // Answers of the first day come two days late, and all exposures are told anew as of an hour before.
-    let arm = |id: &str| assigned.iter().find(|it| it.unit == contact(id)).unwrap().arm.clone();
-    let ids: Vec<String> = (0..600).map(|unit| format!("d1u{unit}")).collect();
-    let answers = ids
-        .iter()
-        .step_by(10)
-        .map(|id| outcome(&format!("late {id}"), id, "site.visited", told + TimeDelta::minutes(9)));
-    service.record(answers.collect()).await.unwrap();
-    let earlier = told - TimeDelta::hours(1);
-    let again = ids.iter().map(|id| exposure(id, &arm(id), earlier)).collect();
-    assert_eq!(service.expose(again).await.unwrap(), 0);
+    let late = |unit: usize| {
+        let id = format!("d1u{}", unit * 10);
+        outcome(&format!("late {id}"), &id, "site.visited", start + TimeDelta::minutes(9))
+    };
+    service.record((0..60).map(late).collect()).await.unwrap();
+    let earlier = start + TimeDelta::hours(1);
+    service.expose(vec![exposure("w", &waiting[0].arm, earlier)]).await.unwrap();
     next_day(&world, &service, 4).await;
     let after = service.looked(2).await;
     assert!(before.information < after.information, "{before:?} {after:?}");
     let results = service.results().await;
-    assert_eq!(results.arms.iter().map(|it| it.unit_count).sum::<i64>(), 600);
-    let found = results.sample_ratio.unwrap();
-    assert!(found.evidence < 2.0, "units are not counted twice: {found:?}");
+    assert_eq!(results.arms.iter().map(|it| it.unit_count).sum::<i64>(), 601);
+    let kept: DateTime<Utc> =
+        sqlx::query_scalar("select exposure_time from exposures where contact_id = 'w'")
+            .fetch_one(&world.database.pool)
+            .await
+            .unwrap();
+    assert_eq!(kept, second, "it would be counted in both periods");
 }
 
 #[tokio::test]
-async fn replicas_that_are_asked_at_once_give_the_same_answer() {
+async fn replicas_that_are_asked_at_once_agree_and_keep_what_was_given_before() {
     let world = World::new().await;
     let (one, two) = (world.start().await, world.start().await);
     let mut three = bandit();
     three.arms.push(crate::world::arm("c", 2.0));
     one.started(three).await;
     let ids: Vec<String> = (0..2_000).map(|unit| format!("u{unit}")).collect();
+    let early = one.assign(&ids[..1_000]).await.unwrap();
+    // Nobody was exposed, so nothing is known and the shares stay.
+    let shares = next_day(&world, &one, 2).await;
+    assert_eq!(shares, [0.25, 0.25, 0.5]);
     let mut backwards = ids.clone();
     backwards.reverse();
     let (first, second) = tokio::join!(one.assign(&ids), two.assign(&backwards));
@@ -270,6 +280,9 @@ async fn replicas_that_are_asked_at_once_give_the_same_answer() {
     second.reverse();
     let first = first.unwrap();
     assert_eq!(first, second);
+    assert_eq!(first[..1_000], early);
+    assert!(first[..1_000].iter().all(|it| it.allocation_number == 1));
+    assert!(first[1_000..].iter().all(|it| it.allocation_number == 2));
     let of = |arm: &str| first.iter().filter(|it| it.arm == arm).count();
     // Five standard errors; and as the hash is what it is, this can never fail by chance.
     assert!(of("c").abs_diff(1_000) < 112 && of("a").abs_diff(500) < 97, "{}", of("c"));

@@ -40,7 +40,7 @@ pub(in crate::grpc) fn aggregate(
         let name: SegmentName = parsed(&field("segment"), &told.segment)?;
         let counted = groups(design, &field("arms"), told.arms)?;
         if !counted.is_part_of(&whole) {
-            let why = "a segment has no more units in a group than there are in all";
+            let why = "a segment has no more units in a group, with or without an event, than there are in all";
             return Err(Error::invalid(field("arms"), why));
         }
         if segments.insert(name.to_string(), counted).is_some() {
