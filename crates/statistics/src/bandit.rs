@@ -103,7 +103,7 @@ fn joined(stretches: &[Vec<Progress>]) -> Vec<Vec<Progress>> {
     let is_enough = |stretch: &Vec<Progress>| stretch.iter().all(|arm| arm.mature >= LEAST_MATURE);
     let add = |sum: &mut Vec<Progress>, stretch: &Vec<Progress>| {
         for (sum, arm) in sum.iter_mut().zip(stretch) {
-            sum.answered += arm.answered;
+            sum.answered = sum.answered.saturating_add(arm.answered);
             sum.mature += arm.mature;
         }
     };

@@ -1,3 +1,5 @@
+//! What periods say of arms and of shares, worked out by hand, by enumeration and against plain comparisons.
+
 use super::*;
 use crate::effect::Comparison;
 use crate::proportion::Proportion;
