@@ -9,8 +9,8 @@ use super::{count, to_json};
 use crate::evidence::{Actor, Event, Exposure, Word};
 
 /// Writes exposures, of which no two are of the same unit. The earliest of a unit counts, in whatever order they come; once
-/// a bandit was asked for a unit, the one that was told first.
-/// Those of experiments or arms that do not exist are left out. Returns how many units were exposed for the first time.
+/// a bandit was asked for a unit, the one that was told first. Those of experiments or arms that do not exist are left out.
+/// Returns how many units were exposed for the first time.
 pub(crate) async fn expose(
     conn: &mut PgConnection,
     exposures: &[Exposure],
