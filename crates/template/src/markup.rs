@@ -4,9 +4,11 @@
 //! the one thing that MJML and HTML both leave in place even inside a table. A block must end in the element it began in,
 //! or the message would lose an element's end when the condition is false.
 
+use std::ops::Range;
+
 use crate::{
     Code, Finding, Part,
-    scan::{Region, Scan, State},
+    scan::{OPAQUE, Region, Scan, State},
     shield::{Hidden, Shield},
     tags::{self, Kind, Tag},
 };
@@ -35,8 +37,6 @@ const CONTAINERS: [&str; 21] = [
     "thead",
     "tr",
 ];
-/// Elements whose content is not markup.
-const OPAQUE: [&str; 3] = ["mj-style", "script", "style"];
 
 /// The body with placeholders for its tags, and what can be said about lines in it.
 pub(crate) struct Shielded {
@@ -82,20 +82,14 @@ pub(crate) fn shield(source: &str, shield: &mut Shield) -> Result<Shielded, Find
     let mut shielded = Shielded { text: String::with_capacity(source.len()), lost: Vec::new() };
     let (mut from, mut lost) = (0, 0);
     for tag in tags {
-        let gap = &source[from..tag.range.start];
-        walk.scan
-            .read(gap)
-            .map_err(|(at, finding)| finding.at(tags::line_of(source, from + at)))?;
-        shielded.text.push_str(gap);
+        walk.read(source, from..tag.range.start, &mut shielded.text)?;
         let taken = &source[tag.range.clone()];
         lost += u32::try_from(taken.matches('\n').count()).unwrap_or(u32::MAX);
         from = tag.range.end;
         shielded.text.push_str(&walk.placeholder(&tag, taken)?);
         shielded.lost.push((shielded.text.len(), lost));
     }
-    let rest = &source[from..];
-    walk.scan.read(rest).map_err(|(at, finding)| finding.at(tags::line_of(source, from + at)))?;
-    shielded.text.push_str(rest);
+    walk.read(source, from..source.len(), &mut shielded.text)?;
     Ok(shielded)
 }
 
@@ -119,6 +113,28 @@ pub(crate) fn verify(html: &str) -> Result<(), Finding> {
 }
 
 impl Walk<'_> {
+    /// Reads a part of the source, and adds it to the text that MJML gets. A `>` in text is escaped where a letter of
+    /// several bytes stands shortly before it: MJML's tokenizer would look for `]]>` from the middle of that letter, and
+    /// panic. A style sheet has no such escape.
+    fn read(&mut self, source: &str, part: Range<usize>, text: &mut String) -> Result<(), Finding> {
+        let (start, gap) = (part.start, &source[part]);
+        let at_line = |at: usize| tags::line_of(source, start + at);
+        self.scan.read(gap).map_err(|(at, finding)| finding.at(at_line(at)))?;
+        let mut from = 0;
+        for (at, is_opaque) in &self.scan.greater {
+            text.push_str(&gap[from..*at]);
+            let is_safe = text.len() < 2 || text.is_char_boundary(text.len() - 2);
+            if *is_opaque && !is_safe {
+                let message = "in a style sheet, put two spaces between a `>` and a letter such as `ü` before it";
+                return Err(Finding::error(Code::Malformed, Part::Body, message).at(at_line(*at)));
+            }
+            text.push_str(if is_safe { ">" } else { "&gt;" });
+            from = at + 1;
+        }
+        text.push_str(&gap[from..]);
+        Ok(())
+    }
+
     fn placeholder(&mut self, tag: &Tag, source: &str) -> Result<String, Finding> {
         let misplaced = |message: String| {
             Err(Finding::error(Code::MisplacedTag, Part::Body, message).at(tag.line))

@@ -10,6 +10,9 @@ const VOID: [&str; 14] = [
     "track", "wbr",
 ];
 
+/// Elements whose content is not markup.
+pub(crate) const OPAQUE: [&str; 3] = ["mj-style", "script", "style"];
+
 /// Two places are in the same region when no markup begins or ends between them that does not also end or begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Region {
@@ -25,6 +28,8 @@ pub(crate) struct Scan {
     regions: u32,
     /// Between `<!--[if mso]>` and its end: markup for MJML, a comment for everyone but Outlook.
     pub(crate) conditional: bool,
+    /// Where in what was read last a `>` stands in text, and whether that text is no markup.
+    pub(crate) greater: Vec<(usize, bool)>,
 }
 
 pub(crate) enum State {
@@ -59,16 +64,26 @@ impl Scan {
             limit: usize::MAX,
             regions: 0,
             conditional: false,
+            greater: Vec::new(),
         }
     }
 
     /// Reads on. A finding comes with its offset.
     pub(crate) fn read(&mut self, text: &str) -> Result<(), (usize, Finding)> {
         let mut at = 0;
+        self.greater.clear();
         while at < text.len() {
             let rest = &text[at..];
             at += match &mut self.state {
-                State::Content => self.content(rest).map_err(|finding| (at, finding))?,
+                State::Content => {
+                    let length = self.content(rest).map_err(|finding| (at, finding))?;
+                    if !rest.starts_with('<') {
+                        let is_opaque = OPAQUE.contains(&self.parent());
+                        let found = rest[..length].match_indices('>');
+                        self.greater.extend(found.map(|(place, _)| (at + place, is_opaque)));
+                    }
+                    length
+                }
                 State::Element { .. } => self.element(rest).map_err(|finding| (at, finding))?,
                 State::Quoted { quote, element, .. } => {
                     match rest.as_bytes().iter().position(|byte| byte == quote) {

@@ -596,6 +596,25 @@ fn fragment() -> impl Strategy<Value = String> {
         .prop_map(|pieces| pieces.concat())
 }
 
+#[test]
+fn a_greater_than_sign_after_letters_of_several_bytes_is_text() {
+    let words = "5 € > 3 ü\"> ß> 日本> aé!> x > y";
+    let source = text(&format!("{words} <b>é!></b>{{{{ contact.plan | d }}}}é.>"));
+    let compiled = compile(&source, &fields()).unwrap();
+    assert!(compiled.html.contains("5 € &gt; 3"), "{}", compiled.html);
+    assert!(compiled.html.contains("é!&gt;</b>") && compiled.html.contains("x &gt; y"));
+    // In a style sheet it would be another selector.
+    let styled = |css: &str| {
+        let source = text("x");
+        let head = format!("<mj-head><mj-style>{css}</mj-style></mj-head><mj-body>");
+        let mjml = source.mjml.replacen("<mj-body>", &head, 1);
+        compile(&Source { mjml, ..source }, &fields())
+    };
+    assert!(styled("a.ü  > b { color: red }").is_ok());
+    let refused = styled("a { color: red }\na.ü > b { color: red }").unwrap_err();
+    assert!(refused.iter().any(|it| it.message.contains("two spaces")), "{refused:?}");
+}
+
 proptest! {
     #[test]
     fn no_source_makes_the_compiler_panic_and_what_compiles_is_whole(
