@@ -135,16 +135,17 @@ impl Counts {
 }
 
 impl Census {
-    /// What was counted by segment was counted by span.
-    pub(crate) fn by_period(mut self) -> Self {
+    /// What was counted by segment was counted by span, as `allocation.exposed`; `None` if a label is none of these.
+    pub(crate) fn by_period(mut self) -> Option<Self> {
         let read = |(label, counts): (String, Counts)| {
             let (allocation, exposed) = label.split_once('.')?;
             let span =
                 Span { allocation: allocation.parse().ok()?, exposed: exposed.parse().ok()? };
             Some((span, counts))
         };
-        self.periods = std::mem::take(&mut self.segments).into_iter().filter_map(read).collect();
-        self
+        let labelled = std::mem::take(&mut self.segments).into_iter();
+        self.periods = labelled.map(read).collect::<Option<_>>()?;
+        Some(self)
     }
 
     pub(crate) fn empty(arms: usize, metrics: usize) -> Self {

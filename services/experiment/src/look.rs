@@ -26,7 +26,7 @@ pub(crate) struct Sight {
     pub(crate) arms: Vec<Seen>,
     pub(crate) holdout_units: u64,
     /// Units exposed to an arm that the bandit did not give them.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) strays: u64,
     /// Of a bandit. Looks that are kept have those that told more than at the looks before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -34,7 +34,7 @@ pub(crate) struct Sight {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
-fn is_none(count: &u64) -> bool {
+fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
@@ -124,26 +124,30 @@ impl Seen {
 }
 
 impl Sight {
-    pub(crate) fn new(design: &Design, counts: &Counts) -> Self {
-        Self {
-            arms: counts.arms.iter().map(|group| Seen::new(design, group)).collect(),
-            holdout_units: counts.holdout.units,
-            strays: 0,
-            periods: Vec::new(),
-        }
-    }
-
-    /// With what was counted of the units of each allocation.
-    pub(crate) fn by_period(design: &Design, census: &Census, allocations: &[Allocation]) -> Self {
+    /// `allocations` are a bandit's, empty for others.
+    pub(crate) fn new(design: &Design, census: &Census, allocations: &[Allocation]) -> Self {
+        let seen = |counts: &Counts| -> Vec<Seen> {
+            counts.arms.iter().map(|group| Seen::new(design, group)).collect()
+        };
         let shares: BTreeMap<u32, &Vec<f64>> =
             allocations.iter().map(|it| (it.number, &it.shares)).collect();
         let period = |(span, counts): (&Span, &Counts)| {
+            // Those held out are in none.
             let shares = shares.get(&span.allocation)?;
-            let arms = counts.arms.iter().map(|group| Seen::new(design, group)).collect();
-            Some(Period { span: *span, shares: (*shares).clone(), arms })
+            Some(Period { span: *span, shares: (*shares).clone(), arms: seen(counts) })
         };
-        let periods = census.periods.iter().filter_map(period).collect();
-        Self { periods, strays: census.strays, ..Self::new(design, &census.whole) }
+        Self {
+            arms: seen(&census.whole),
+            holdout_units: census.whole.holdout.units,
+            strays: census.strays,
+            periods: census.periods.iter().filter_map(period).collect(),
+        }
+    }
+
+    /// Whether it counts the same.
+    pub(crate) fn counts_like(&self, other: &Self) -> bool {
+        let counts = |it: &Self| (it.holdout_units, it.strays);
+        self.arms == other.arms && counts(self) == counts(other)
     }
 
     /// Without the periods that tell of no more than they did at the looks before.

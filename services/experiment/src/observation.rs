@@ -24,7 +24,7 @@ pub(crate) async fn sight(
 ) -> Result<Sight, Error> {
     let census = census(conn, experiment, as_of).await?;
     let allocations = allocations(conn, experiment).await?;
-    Ok(Sight::by_period(&experiment.design, &census, &allocations))
+    Ok(Sight::new(&experiment.design, &census, &allocations))
 }
 
 /// A bandit's, oldest first.

@@ -65,7 +65,7 @@ pub(crate) async fn report(
     let boundary = last.as_ref().and_then(|verdict| verdict.boundary);
     let spending_time = maturity(&experiment, &exposures, now)?;
     let allocations = observation::allocations(conn, &experiment).await?;
-    let sight = Sight::by_period(design, &census, &allocations);
+    let sight = Sight::new(design, &census, &allocations);
     let present = Look { time: now, spending_time, sight };
     let verdict = told(&experiment, last, &present)?;
     let next_look = next_look(&experiment, looks.last(), &exposures, now)?;
@@ -225,9 +225,7 @@ async fn has_changed(
         return Ok(false);
     }
     let sight = observation::sight(conn, experiment, deadline).await?;
-    let is_as_seen = Sight { periods: Vec::new(), ..sight.clone() }
-        == Sight { periods: Vec::new(), ..last.sight.clone() };
-    if is_as_seen {
+    if sight.counts_like(&last.sight) {
         return Ok(false);
     }
     let mut looks = before.to_vec();

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use cursus_ids::ExperimentName;
 use sqlx::{Connection, PgConnection};
 
-use super::{count, join_by_hashing};
+use super::{count, decoded, join_by_hashing};
 use crate::counts::{Census, Part, Past, Tally};
 use crate::design::Design;
 use crate::experiment::Experiment;
@@ -56,8 +56,8 @@ pub(crate) struct Moments {
     pub(crate) exposed_since: Option<DateTime<Utc>>,
 }
 
-/// What those units had done. Answers within `early_seconds` of the exposure are
-/// early. A bandit's units are grouped by [`Span`](crate::counts::Span) and not by segment.
+/// What those units had done. Answers within `early_seconds` of the exposure are early. A bandit's units are grouped by
+/// [`Span`](crate::counts::Span) and not by segment.
 ///
 /// Evidence and exposures meet here and not when they are written, because either may be told first.
 #[expect(clippy::too_many_lines, reason = "it is one query, so that all is of one moment")]
@@ -199,7 +199,10 @@ pub(crate) async fn take(
     .await?;
     tx.rollback().await?;
     let census = read(design, rows);
-    Ok(if design.bandit.is_some() { census.by_period() } else { census })
+    if design.bandit.is_none() {
+        return Ok(census);
+    }
+    decoded(census.by_period().ok_or("not the label of a span"))
 }
 
 /// What was counted of a metric, or of units, in one part of one segment.

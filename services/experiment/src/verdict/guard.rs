@@ -62,14 +62,12 @@ fn reading(design: &Design, sight: &Sight, metric: &Metric, place: usize, arm: u
     let is_reference =
         |other: &usize| design.control.map_or(*other != arm, |control| control == *other);
     let others: Vec<usize> = (0..sight.arms.len()).filter(is_reference).collect();
-    let harm = match design.bandit {
-        Some(_) if design.control == Some(arm) => None,
-        Some(_) => harm_within_periods(sight, metric, place, (arm, others)),
-        None => {
-            let reference =
-                (design.control != Some(arm)).then(|| side(&sight.arms, place, others.into_iter()));
-            reference.and_then(|reference| harm(metric, reference, own))
-        }
+    let harm = if design.control == Some(arm) {
+        None
+    } else if design.bandit.is_some() {
+        harm_within_periods(sight, metric, place, (arm, others))
+    } else {
+        harm(metric, side(&sight.arms, place, others.into_iter()), own)
     };
     Arm {
         harm,
